@@ -300,6 +300,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Applies new limits, from the next new key on.
     fn set_limits(&self, limits: Limits);
 
+    /// Whether it keeps records in this process, so that it can hold an object that has no encoding, and a look costs no
+    /// wait.
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// Called in the parent right before `fork`, by the thread that forks: no other thread may hold a lock
     /// of the store's until [`after_fork`](Store::after_fork) is called, by the same thread, on both sides.
     fn before_fork(&self);

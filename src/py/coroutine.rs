@@ -1,0 +1,505 @@
+//! Drives a [`Call`] in an asyncio task: a coroutine that hands on what its executor awaits, and awaits the store.
+
+use std::ptr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::call::{Arrived, Call, Step};
+use super::claim::ClaimBlock;
+use super::{errors, runtime};
+use crate::store::BoxFuture;
+
+/// What to call when it is time to execute.
+pub(super) struct Executor {
+    pub(super) callable: Py<PyAny>,
+    pub(super) args: Option<Py<PyTuple>>,
+    pub(super) kwargs: Option<Py<PyDict>>,
+}
+
+impl Executor {
+    pub(super) fn call(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match &self.args {
+            None => self.callable.call0(py),
+            Some(args) => self.callable.call(py, args.bind(py), self.kwargs.as_ref().map(|kwargs| kwargs.bind(py))),
+        }
+    }
+}
+
+/// What a coroutine does when its call is to execute, and with its call at the end.
+pub(super) enum Purpose {
+    /// Calls it, and awaits what it returns if that can be awaited.
+    Execute(Executor),
+    /// Hands the right to execute to an `async with` block.
+    Enter(Py<ClaimBlock>),
+    /// Ends such a block, which was left with this exception.
+    Exit(Option<PyErr>),
+}
+
+/// What a live coroutine waits for.
+enum Delegate {
+    Executor(Py<PyAny>),
+    Reconciler(Py<PyAny>),
+    Store(Py<PyAny>, Arc<Slot>),
+}
+
+/// Where a store's answer is left for the coroutine.
+struct Slot {
+    arrived: Mutex<Option<Arrived>>,
+    here: Notify,
+    waiting: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Live {
+    call: Call,
+    purpose: Purpose,
+    delegate: Option<Delegate>,
+    next: Option<Step>,
+}
+
+enum State {
+    /// Nobody has awaited it yet. Without a step, it begins with the claim.
+    Fresh(Box<Live>),
+    /// A replay that was at hand when the call was made.
+    Replay(Py<PyAny>),
+    Live(Box<Live>),
+    Over,
+}
+
+enum Sent {
+    Yield(Py<PyAny>),
+    Return(Py<PyAny>),
+}
+
+enum Input {
+    Send(Py<PyAny>),
+    Throw(PyErr),
+}
+
+/// An idempotent call of a coroutine function.
+#[pyclass(name = "idempotent_coroutine", module = "idempotency_manager._core")]
+pub(super) struct Coroutine {
+    state: State,
+    name: Option<Py<PyAny>>,
+}
+
+impl Coroutine {
+    /// A coroutine that runs a call; `step` is where it stands, if it has begun.
+    pub(super) fn new(call: Call, step: Option<Step>, purpose: Purpose, name: Option<Py<PyAny>>) -> Self {
+        Self { state: State::Fresh(Box::new(Live { call, purpose, delegate: None, next: step })), name }
+    }
+
+    /// A coroutine whose value is at hand.
+    pub(super) const fn replay(value: Py<PyAny>) -> Self {
+        Self { state: State::Replay(value), name: None }
+    }
+
+    fn resume(&mut self, py: Python<'_>, input: Input) -> PyResult<Sent> {
+        match (std::mem::replace(&mut self.state, State::Over), input) {
+            (State::Replay(value), Input::Send(_)) => Ok(Sent::Return(value)),
+            (State::Replay(_) | State::Fresh(_), Input::Throw(error)) => Err(error),
+            (State::Over, Input::Throw(error)) => Err(error),
+            (State::Over, Input::Send(_)) => {
+                Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"))
+            }
+            (State::Fresh(mut live), input @ Input::Send(_)) => {
+                if live.next.is_none() {
+                    live.next = Some(live.call.begin(py));
+                }
+                self.go_on(py, live, input)
+            }
+            (State::Live(live), input) => self.go_on(py, live, input),
+        }
+    }
+
+    fn go_on(&mut self, py: Python<'_>, mut live: Box<Live>, input: Input) -> PyResult<Sent> {
+        let sent = live.go_on(py, input);
+        if matches!(sent, Ok(Sent::Yield(_))) {
+            self.state = State::Live(live);
+        } else if let (Ok(_), Purpose::Enter(block)) = (&sent, live.purpose) {
+            block.get().keep(live.call);
+        }
+        sent
+    }
+}
+
+impl Live {
+    fn go_on(&mut self, py: Python<'_>, input: Input) -> PyResult<Sent> {
+        let mut input = input;
+        loop {
+            if let Some(delegate) = self.delegate.take() {
+                match self.hand_on(py, delegate, input) {
+                    Ok(yielded) => return Ok(Sent::Yield(yielded)),
+                    Err(step) => self.next = Some(step),
+                }
+            }
+            input = Input::Send(py.None());
+            let Some(step) = self.next.take() else {
+                return Err(PyRuntimeError::new_err("this coroutine has nothing to go on with"));
+            };
+            match step {
+                Step::Return(value) => return self.returned(py, value),
+                Step::Raise(error) => return self.raised(py, error),
+                Step::Execute => {
+                    if let Some(entered) = self.execute(py) {
+                        return entered.map(Sent::Return);
+                    }
+                }
+                Step::Reconcile(reconciler, record) => {
+                    let result = reconciler.call1(py, (record,)).and_then(|value| iterator_of(py, value));
+                    match result {
+                        Ok(Awaited::Iterator(iterator)) => self.delegate = Some(Delegate::Reconciler(iterator)),
+                        Ok(Awaited::Value(value)) => self.next = Some(self.call.reconciled(py, Ok(value))),
+                        Err(error) => self.next = Some(self.call.reconciled(py, Err(error))),
+                    }
+                }
+                Step::Await(future, deadline) => match wait(py, future, deadline) {
+                    Ok(delegate) => self.delegate = Some(delegate),
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Calls the executor; or answers with what an `async with` block gets.
+    fn execute(&mut self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        let executor = match &self.purpose {
+            Purpose::Execute(executor) => executor,
+            Purpose::Enter(block) => return Some(ClaimBlock::attempt(block.bind(py), None)),
+            Purpose::Exit(_) => return Some(Err(PyRuntimeError::new_err("a claim that ends can't execute"))),
+        };
+        match executor.call(py).and_then(|value| iterator_of(py, value)) {
+            Ok(Awaited::Iterator(iterator)) => self.delegate = Some(Delegate::Executor(iterator)),
+            Ok(Awaited::Value(value)) => self.next = Some(self.call.executed(py, Ok(value))),
+            Err(error) => self.next = Some(self.call.executed(py, Err(error))),
+        }
+        None
+    }
+
+    fn returned(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Sent> {
+        let value = match &self.purpose {
+            Purpose::Execute(_) => value,
+            Purpose::Enter(block) => ClaimBlock::attempt(block.bind(py), Some(value))?,
+            Purpose::Exit(_) => errors::any(py, false)?,
+        };
+        Ok(Sent::Return(value))
+    }
+
+    /// A block that is left with an exception goes on with it by itself.
+    fn raised(&self, py: Python<'_>, error: PyErr) -> PyResult<Sent> {
+        if let Purpose::Exit(Some(left_with)) = &self.purpose
+            && left_with.value(py).is(error.value(py))
+        {
+            return errors::any(py, false).map(Sent::Return);
+        }
+        Err(error)
+    }
+
+    /// Passes the input on to what is awaited: what it yields goes up to the event loop, and what it ends with tells
+    /// the call how to go on.
+    fn hand_on(&mut self, py: Python<'_>, delegate: Delegate, input: Input) -> Result<Py<PyAny>, Step> {
+        match delegate {
+            Delegate::Executor(iterator) => match pass(py, &iterator, input) {
+                Ok(Sent::Yield(yielded)) => {
+                    self.delegate = Some(Delegate::Executor(iterator));
+                    Ok(yielded)
+                }
+                Ok(Sent::Return(value)) => Err(self.call.executed(py, Ok(value))),
+                Err(error) => Err(self.call.executed(py, Err(error))),
+            },
+            Delegate::Reconciler(iterator) => match pass(py, &iterator, input) {
+                Ok(Sent::Yield(yielded)) => {
+                    self.delegate = Some(Delegate::Reconciler(iterator));
+                    Ok(yielded)
+                }
+                Ok(Sent::Return(value)) => Err(self.call.reconciled(py, Ok(value))),
+                Err(error) => Err(self.call.reconciled(py, Err(error))),
+            },
+            Delegate::Store(iterator, slot) => self.hand_on_to_store(py, iterator, slot, input),
+        }
+    }
+
+    fn hand_on_to_store(
+        &mut self,
+        py: Python<'_>,
+        iterator: Py<PyAny>,
+        slot: Arc<Slot>,
+        input: Input,
+    ) -> Result<Py<PyAny>, Step> {
+        let mut iterator = iterator;
+        let mut input = input;
+        loop {
+            let passed = pass(py, &iterator, input);
+            let arrived = slot.arrived.lock().take();
+            match (passed, arrived) {
+                (Ok(Sent::Yield(yielded)), None) => {
+                    self.delegate = Some(Delegate::Store(iterator, slot));
+                    return Ok(yielded);
+                }
+                (Ok(_), Some(arrived)) => return Err(self.call.resume(py, arrived)),
+                (Err(error), arrived) => {
+                    if let Some(step) = self.call.cancel(py, error) {
+                        slot.abandon();
+                        return Err(step);
+                    }
+                    if let Some(arrived) = arrived {
+                        return Err(self.call.resume(py, arrived));
+                    }
+                }
+                (Ok(Sent::Return(_)), None) => {}
+            }
+            // Shielded: the verb at hand ends whatever happens to the task; wait on.
+            match slot.iterator(py) {
+                Ok(next) => iterator = next,
+                Err(error) => return Err(Step::Raise(error)),
+            }
+            input = Input::Send(py.None());
+        }
+    }
+
+    /// Ends without another chance to wait: what the store was asked to do, it does.
+    fn close(&mut self, py: Python<'_>) -> PyResult<()> {
+        let exit = PyGeneratorExit::new_err(());
+        let step = match self.delegate.take() {
+            Some(Delegate::Executor(iterator)) => {
+                let closed = iterator.call_method0(py, "close");
+                self.call.executed(py, Err(closed.err().unwrap_or(exit)))
+            }
+            Some(Delegate::Reconciler(iterator)) => {
+                let closed = iterator.call_method0(py, "close");
+                self.call.reconciled(py, Err(closed.err().unwrap_or(exit)))
+            }
+            Some(Delegate::Store(_, slot)) => match self.call.cancel(py, exit) {
+                Some(step) => {
+                    slot.abandon();
+                    step
+                }
+                None => return Ok(()),
+            },
+            None => return Ok(()),
+        };
+        match step {
+            Step::Raise(error) if !error.is_instance_of::<PyGeneratorExit>(py) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+enum Awaited {
+    Value(Py<PyAny>),
+    Iterator(Py<PyAny>),
+}
+
+/// What `await` would iterate over; a value that can't be awaited is itself.
+fn iterator_of(py: Python<'_>, value: Py<PyAny>) -> PyResult<Awaited> {
+    let object = value.bind(py);
+    // SAFETY: a type check of a live object. Measured reason: every first call of a coroutine function makes it, and
+    // a coroutine needs no wrapper to be sent to.
+    if unsafe { ffi::PyCoro_CheckExact(object.as_ptr()) } != 0 {
+        return Ok(Awaited::Iterator(value));
+    }
+    match object.getattr_opt(pyo3::intern!(py, "__await__"))? {
+        Some(awaits) => awaits.call0().map(|iterator| Awaited::Iterator(iterator.unbind())),
+        None => Ok(Awaited::Value(value)),
+    }
+}
+
+fn pass(py: Python<'_>, iterator: &Py<PyAny>, input: Input) -> PyResult<Sent> {
+    match input {
+        Input::Send(value) => {
+            let mut result = ptr::null_mut();
+            // SAFETY: both objects are alive, and `result` is a new reference unless it is an error. Measured reason: it
+            // is the interpreter's own way to resume a coroutine without making a StopIteration.
+            let sent = unsafe { ffi::PyIter_Send(iterator.as_ptr(), value.as_ptr(), &raw mut result) };
+            // SAFETY: as above.
+            let result = unsafe { Bound::from_owned_ptr_or_opt(py, result) };
+            match (sent, result) {
+                (ffi::PySendResult::PYGEN_NEXT, Some(yielded)) => Ok(Sent::Yield(yielded.unbind())),
+                (ffi::PySendResult::PYGEN_RETURN, Some(value)) => Ok(Sent::Return(value.unbind())),
+                _ => Err(PyErr::fetch(py)),
+            }
+        }
+        Input::Throw(error) => {
+            let Some(throw) = iterator.bind(py).getattr_opt("throw")? else { return Err(error) };
+            match throw.call1((error.into_value(py),)) {
+                Ok(yielded) => Ok(Sent::Yield(yielded.unbind())),
+                Err(stop) if stop.is_instance_of::<PyStopIteration>(py) => {
+                    stop.value(py).getattr("value").map(|value| Sent::Return(value.unbind()))
+                }
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
+
+fn wait(py: Python<'_>, future: BoxFuture<Arrived>, deadline: Option<Instant>) -> PyResult<Delegate> {
+    let slot = Arc::new(Slot { arrived: Mutex::new(None), here: Notify::new(), waiting: Mutex::new(None) });
+    let answer = Arc::clone(&slot);
+    let waiting = runtime::spawn(async move {
+        let arrived = match deadline {
+            Some(deadline) => {
+                tokio::time::timeout_at(deadline.into(), future).await.unwrap_or(Arrived::Elapsed)
+            }
+            None => future.await,
+        };
+        *answer.arrived.lock() = Some(arrived);
+        answer.here.notify_one();
+    });
+    *slot.waiting.lock() = Some(waiting);
+    Ok(Delegate::Store(slot.iterator(py)?, slot))
+}
+
+impl Slot {
+    /// Something to iterate over until the answer is here.
+    fn iterator(self: &Arc<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let slot = Arc::clone(self);
+        let future = runtime::asyncio_future(py, async move {
+            if slot.arrived.lock().is_none() {
+                slot.here.notified().await;
+            }
+        })?;
+        future.call_method0("__await__").map(Bound::unbind)
+    }
+
+    /// Nobody waits for the answer any more.
+    fn abandon(&self) {
+        if let Some(waiting) = self.waiting.lock().take() {
+            waiting.abort();
+        }
+    }
+}
+
+#[pymethods]
+impl Coroutine {
+    fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__(&mut self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.send(py, py.None())
+    }
+
+    /// Resumes the coroutine with a value.
+    fn send(&mut self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        match self.resume(py, Input::Send(value))? {
+            Sent::Yield(yielded) => Ok(yielded),
+            Sent::Return(value) => Err(PyStopIteration::new_err((value,))),
+        }
+    }
+
+    /// Resumes the coroutine with an exception.
+    #[pyo3(signature = (typ, val=None, tb=None))]
+    fn throw(
+        &mut self,
+        py: Python<'_>,
+        typ: Bound<'_, PyAny>,
+        val: Option<Bound<'_, PyAny>>,
+        tb: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = tb;
+        let error = match val {
+            Some(value) if !value.is_none() => {
+                if value.is_instance(&typ)? { value } else { typ.call1((value,))? }
+            }
+            _ if typ.is_instance_of::<pyo3::types::PyType>() => typ.call0()?,
+            _ => typ,
+        };
+        match self.resume(py, Input::Throw(PyErr::from_value(error)))? {
+            Sent::Yield(yielded) => Ok(yielded),
+            Sent::Return(value) => Err(PyStopIteration::new_err((value,))),
+        }
+    }
+
+    /// Ends the coroutine where it stands; an action that was executing is in doubt.
+    fn close(&mut self, py: Python<'_>) -> PyResult<()> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Live(mut live) => live.close(py),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Coroutine {
+    /// Forgetting `await` means that nothing ran: say so, as Python does of its own coroutines.
+    fn drop(&mut self) {
+        if let (State::Fresh(_), Some(name)) = (&self.state, self.name.take()) {
+            Python::try_attach(|py| {
+                let text = format!("coroutine '{name}' was never awaited");
+                let warned = std::ffi::CString::new(text)
+                    .map_err(|error| PyValueError::new_err(error.to_string()))
+                    .and_then(|text| PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1));
+                if let Err(error) = warned {
+                    error.write_unraisable(py, None);
+                }
+            });
+        } else if let State::Live(live) = &mut self.state {
+            Python::try_attach(|py| {
+                if let Err(error) = live.close(py) {
+                    error.write_unraisable(py, None);
+                }
+            });
+        }
+    }
+}
+
+/// The slot through which the interpreter resumes a coroutine without making a `StopIteration`.
+unsafe extern "C" fn am_send(
+    slf: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: the interpreter calls a slot attached, with a live object of the type that has the slot, a live value,
+    // and a place for the result. Measured reason: it halves the cost of an awaited replay.
+    let (sent, py) = unsafe {
+        let py = Python::assume_attached();
+        let coroutine = Bound::from_borrowed_ptr(py, slf);
+        let value = Bound::from_borrowed_ptr(py, value).unbind();
+        let sent = coroutine
+            .cast_unchecked::<Coroutine>()
+            .try_borrow_mut()
+            .map_err(|_| PyValueError::new_err("coroutine already executing"))
+            .and_then(|mut coroutine| coroutine.resume(py, Input::Send(value)));
+        (sent, py)
+    };
+    let (kind, object) = match sent {
+        Ok(Sent::Yield(yielded)) => (ffi::PySendResult::PYGEN_NEXT, yielded.into_ptr()),
+        Ok(Sent::Return(value)) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
+        Err(error) => {
+            error.restore(py);
+            (ffi::PySendResult::PYGEN_ERROR, ptr::null_mut())
+        }
+    };
+    // SAFETY: as above.
+    unsafe { *result = object };
+    kind
+}
+
+/// `_Py_TPFLAGS_HAVE_AM_SEND` of CPython's object.h.
+const HAVE_AM_SEND: std::ffi::c_ulong = 1 << 21;
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Coroutine>()?;
+    let class = module.py().get_type::<Coroutine>();
+    // SAFETY: the class is a heap type of this module, just made, with no instance and no subclass yet; it defines
+    // `__await__`, so it has a table of asynchronous slots. Measured reason: see `am_send`.
+    unsafe {
+        let class = class.as_type_ptr();
+        if let Some(slots) = (*class).tp_as_async.as_mut() {
+            slots.am_send = Some(am_send);
+            (*class).tp_flags |= HAVE_AM_SEND;
+            ffi::PyType_Modified(class);
+        }
+    }
+    Ok(())
+}

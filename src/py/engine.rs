@@ -1,0 +1,202 @@
+//! A manager's running parts: its store, its settings, and the claims that it holds.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::keeper::Keeper;
+use super::rules::{Rules, Settings, SharedRules};
+use super::{clock, errors, runtime};
+use crate::store::Store;
+use crate::store::memory::MemoryStore;
+
+/// A manager's store and settings, all of one `configure`: a call that began under one keeps it to its end.
+pub(super) struct Active {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) settings: Settings,
+    pub(super) rules: SharedRules,
+    pub(super) owner: Arc<str>,
+    pub(super) on_event: Option<Py<PyAny>>,
+    url: String,
+    clock: Py<PyAny>,
+}
+
+/// What a manager runs on.
+pub(super) struct Engine {
+    active: RwLock<Arc<Active>>,
+    version: AtomicU64,
+    closed: AtomicBool,
+    pub(super) keeper: Keeper,
+}
+
+/// All engines of this process, for `fork`.
+static ENGINES: Mutex<Vec<Weak<Engine>>> = Mutex::new(Vec::new());
+
+impl Engine {
+    /// An engine on the store that `url` names. `settings` are plain values; `policies` as [`Rules::of_settings`] has
+    /// them, and `clock` and `on_event`.
+    pub(super) fn new(url: &str, settings: Settings, policies: &Bound<'_, PyDict>) -> PyResult<Arc<Self>> {
+        let clock = object(policies, "clock")?;
+        let store = open(url, &settings, &clock)?;
+        let active = Active::new(url, store, settings, policies, clock.unbind())?;
+        let engine = Arc::new(Self {
+            active: RwLock::new(Arc::new(active)),
+            version: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            keeper: Keeper::default(),
+        });
+        let mut engines = ENGINES.lock();
+        engines.retain(|engine| engine.strong_count() > 0);
+        engines.push(Arc::downgrade(&engine));
+        Ok(engine)
+    }
+
+    /// What a new call runs on; an error once closed.
+    pub(super) fn active(&self, py: Python<'_>) -> PyResult<Arc<Active>> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(errors::exception(
+                py,
+                "IdempotencyError",
+                ("this manager is closed: make a new one, or close it later",),
+            ));
+        }
+        Ok(self.current())
+    }
+
+    /// The same, closed or not.
+    pub(super) fn current(&self) -> Arc<Active> {
+        Arc::clone(&self.active.read())
+    }
+
+    /// Grows with every `configure` and `close`: what was derived from older settings is stale.
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Applies new settings at once; another store URL or clock opens another store.
+    pub(super) fn configure(
+        self: &Arc<Self>,
+        url: &str,
+        settings: Settings,
+        policies: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        let before = self.active(policies.py())?;
+        let clock = object(policies, "clock")?;
+        let store = if url == before.url && clock.is(&before.clock) {
+            Arc::clone(&before.store)
+        } else {
+            open(url, &settings, &clock)?
+        };
+        let active = Arc::new(Active::new(url, store, settings, policies, clock.unbind())?);
+        active.store.set_limits(active.settings.limits());
+        let cleans = active.settings.enable_auto_cleanup;
+        let replaced = std::mem::replace(&mut *self.active.write(), active);
+        drop(replaced);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.keeper.set_cleaning(self, cleans);
+        Ok(())
+    }
+
+    /// Ends the background thread and refuses further calls. Calls that are under way end as they would have.
+    pub(super) fn close(&self, py: Python<'_>) {
+        self.closed.store(true, Ordering::Release);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        py.detach(|| self.keeper.stop());
+    }
+}
+
+fn object<'py>(policies: &Bound<'py, PyDict>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let value = policies.get_item(name)?.unwrap_or_else(|| policies.py().None().into_bound(policies.py()));
+    if policies.contains(name)? {
+        policies.del_item(name)?;
+    }
+    Ok(value)
+}
+
+fn open(url: &str, settings: &Settings, clock: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Store>> {
+    match url.split_once("://") {
+        Some(("memory", "")) => Ok(Arc::new(MemoryStore::new(clock::of_config(clock)?, settings.limits()))),
+        _ => {
+            let scheme = url.split(':').next().unwrap_or_default();
+            Err(errors::configuration(
+                clock.py(),
+                format!("store: {scheme}:// has no engine in this version; write store=\"memory://\""),
+            ))
+        }
+    }
+}
+
+impl Active {
+    fn new(
+        url: &str,
+        store: Arc<dyn Store>,
+        settings: Settings,
+        policies: &Bound<'_, PyDict>,
+        clock: Py<PyAny>,
+    ) -> PyResult<Self> {
+        let on_event = object(policies, "on_event")?;
+        let rules = Arc::new(Rules::of_settings(&settings, policies)?);
+        let on_event = (!on_event.is_none()).then(|| on_event.unbind());
+        Ok(Self { store, settings, rules, owner: owner(), on_event, url: url.into(), clock })
+    }
+
+    /// The same in a forked child, whose claims are its own.
+    fn in_child(&self, py: Python<'_>) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            settings: self.settings.clone(),
+            rules: Arc::clone(&self.rules),
+            owner: owner(),
+            on_event: self.on_event.as_ref().map(|callable| callable.clone_ref(py)),
+            url: self.url.clone(),
+            clock: self.clock.clone_ref(py),
+        }
+    }
+}
+
+/// `host:pid` of this process.
+fn owner() -> Arc<str> {
+    let host = rustix::system::uname();
+    format!("{}:{}", host.nodename().to_string_lossy(), std::process::id()).into()
+}
+
+fn engines() -> Vec<Arc<Engine>> {
+    ENGINES.lock().iter().filter_map(Weak::upgrade).collect()
+}
+
+/// Called right before `fork`, by the thread that forks: takes every lock that another thread could hold.
+#[pyfunction]
+pub(super) fn before_fork(py: Python<'_>) {
+    for engine in engines() {
+        py.detach(|| engine.keeper.before_fork());
+        engine.current().store.before_fork();
+    }
+    runtime::before_fork();
+}
+
+/// Called right after `fork` on both sides, by the same thread.
+#[pyfunction]
+pub(super) fn after_fork(py: Python<'_>, in_child: bool) {
+    runtime::after_fork();
+    for engine in engines() {
+        engine.current().store.after_fork(in_child);
+        engine.keeper.after_fork(in_child);
+        if in_child {
+            let renewed = Arc::new(engine.current().in_child(py));
+            let parents = std::mem::replace(&mut *engine.active.write(), renewed);
+            drop(parents);
+            engine.version.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Called at exit: ends every background thread.
+#[pyfunction]
+pub(super) fn stop_all(py: Python<'_>) {
+    for engine in engines() {
+        py.detach(|| engine.keeper.stop());
+    }
+}

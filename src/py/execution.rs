@@ -1,0 +1,233 @@
+//! The execution that is running now, as the executor sees it, and the signal that surrounds it.
+
+use std::ffi::CStr;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::{PyTraverseError, PyVisit, ffi};
+
+use super::keeper::Running;
+use super::objects::PyRecord;
+use super::{convert, drive, errors};
+use crate::core::clock::Span;
+use crate::store::{Held, Store};
+
+/// A context variable, which follows asyncio tasks and threads started with a copied context.
+pub(super) struct ContextVariable {
+    name: &'static CStr,
+    variable: PyOnceLock<Py<PyAny>>,
+}
+
+impl ContextVariable {
+    const fn new(name: &'static CStr) -> Self {
+        Self { name, variable: PyOnceLock::new() }
+    }
+
+    fn variable<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        let variable = self.variable.get_or_try_init(py, || {
+            // SAFETY: the name is a C string, no default is given, and the new reference is owned here. Measured reason:
+            // importing `contextvars` and calling it costs more than the calls this serves.
+            unsafe {
+                let variable = ffi::PyContextVar_New(self.name.as_ptr(), ptr::null_mut());
+                Bound::from_owned_ptr_or_err(py, variable).map(Bound::unbind)
+            }
+        })?;
+        Ok(variable.bind(py))
+    }
+
+    /// The value in the current context.
+    pub(super) fn get<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let variable = self.variable(py)?;
+        let mut value = ptr::null_mut();
+        // SAFETY: `variable` is a context variable; on success `value` is null or a new reference.
+        unsafe {
+            if ffi::PyContextVar_Get(variable.as_ptr(), ptr::null_mut(), &raw mut value) < 0 {
+                return Err(PyErr::fetch(py));
+            }
+            Ok(Bound::from_owned_ptr_or_opt(py, value))
+        }
+    }
+
+    /// Sets the value in the current context; the token undoes it.
+    pub(super) fn set(&self, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = value.py();
+        let variable = self.variable(py)?;
+        // SAFETY: `variable` is a context variable and `value` an object; the answer is a new reference or null.
+        unsafe {
+            let token = ffi::PyContextVar_Set(variable.as_ptr(), value.as_ptr());
+            Bound::from_owned_ptr_or_err(py, token).map(Bound::unbind)
+        }
+    }
+
+    /// Undoes a [`set`](Self::set).
+    pub(super) fn reset(&self, py: Python<'_>, token: &Py<PyAny>) -> PyResult<()> {
+        let variable = self.variable(py)?;
+        // SAFETY: `variable` is a context variable; `token` is checked by the call.
+        let failed = unsafe { ffi::PyContextVar_Reset(variable.as_ptr(), token.as_ptr()) } < 0;
+        if failed { Err(PyErr::fetch(py)) } else { Ok(()) }
+    }
+}
+
+/// The running [`Execution`].
+pub(super) static EXECUTION: ContextVariable = ContextVariable::new(c"idempotency_manager.execution");
+/// The surrounding `signal(…)`.
+pub(super) static SIGNAL: ContextVariable = ContextVariable::new(c"idempotency_manager.signal");
+
+/// The execution that is running now: what to hand on to the service that is called.
+#[pyclass(frozen, module = "idempotency_manager")]
+pub(super) struct Execution {
+    key: Arc<str>,
+    attempts: u32,
+    running: Option<Arc<Running>>,
+    latch: bool,
+    over: AtomicBool,
+    outer: Option<Py<PyAny>>,
+    codec: Option<Py<PyAny>>,
+}
+
+impl Execution {
+    /// The execution of a claim; `running` is `None` for one without a store's protection.
+    pub(super) fn new(
+        py: Python<'_>,
+        key: Arc<str>,
+        attempts: u32,
+        running: Option<Arc<Running>>,
+        latch: bool,
+        codec: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let outer = innermost(py)?.map(Bound::unbind);
+        Ok(Self { key, attempts, running, latch, over: AtomicBool::new(false), outer, codec })
+    }
+
+    /// It has ended: what still runs in a copy of its context is no longer a part of it.
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// Whether the current context is inside an execution of `key` in `store`, which to wait for would never end.
+    pub(super) fn surrounds(py: Python<'_>, key: &str, store: &Arc<dyn Store>) -> PyResult<bool> {
+        let mut next = EXECUTION.get(py)?;
+        while let Some(object) = next {
+            let Ok(execution) = object.cast_exact::<Self>() else { return Ok(false) };
+            let execution = execution.get();
+            let same = execution.running.as_ref().is_some_and(|running| Arc::ptr_eq(&running.store, store));
+            if same && *execution.key == *key && !execution.over.load(Ordering::Acquire) {
+                return Ok(true);
+            }
+            next = execution.outer.as_ref().map(|outer| outer.bind(py).clone());
+        }
+        Ok(false)
+    }
+}
+
+#[pymethods]
+impl Execution {
+    /// The key.
+    #[getter]
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Executions and prevented duplicates so far, this one included.
+    #[getter]
+    fn attempt_count(&self) -> u32 {
+        self.attempts
+    }
+
+    /// A `UUIDv5` of the key as text, the same on every retry: for services that take a client-made id.
+    #[getter]
+    fn uuid(&self, py: Python<'_>) -> PyResult<String> {
+        py.import("idempotency_manager._types")?.call_method1("uuid_of_key", (&*self.key,))?.extract()
+    }
+
+    /// Says that the effect may happen from here on; kept in the store, so it survives a crash. An error means that the
+    /// claim is lost and the effect must not happen.
+    ///
+    /// Raises:
+    ///     LeaseLostError: another caller or a person has taken the action over.
+    ///     StoreError: the store could not keep it.
+    fn dispatched(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(running) = self.running.as_ref().filter(|_| self.latch) else { return Ok(()) };
+        if self.over.load(Ordering::Acquire) {
+            return Err(PyRuntimeError::new_err("dispatched() belongs inside the execution, and this one has ended"));
+        }
+        match drive::settle(py, running.store.dispatch(&running.hold))? {
+            Ok(Held::Kept) => {
+                running.set_dispatched();
+                Ok(())
+            }
+            Ok(Held::Lost(record)) => {
+                let codec = self.codec.as_ref().map(|codec| codec.clone_ref(py));
+                let record = record.map(|record| PyRecord::new(record, codec));
+                Err(errors::exception(py, "LeaseLostError", (record, py.None())))
+            }
+            Err(error) => Err(errors::of_store(py, &error)),
+        }
+    }
+
+    /// Lease time left, a `timedelta`: it is renewed while the action runs, so less than two thirds of a lease means
+    /// that renewals fail.
+    fn remaining<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let left = self.running.as_ref().map_or(Span::default(), |running| running.remaining());
+        convert::timedelta(py, left).map(Bound::into_any)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Execution(key={:?}, attempt_count={})", self.key, self.attempts)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.outer)?;
+        visit.call(&self.codec)
+    }
+}
+
+/// The innermost execution of this context that has not ended: a task that outlives the execution that started it
+/// keeps the old one in its context, and must not keep a chain of them alive.
+fn innermost(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let mut next = EXECUTION.get(py)?;
+    while let Some(object) = next {
+        let outer = match object.cast_exact::<Execution>() {
+            Ok(execution) if execution.get().over.load(Ordering::Acquire) => &execution.get().outer,
+            _ => return Ok(Some(object)),
+        };
+        next = outer.as_ref().map(|outer| outer.bind(py).clone());
+    }
+    Ok(None)
+}
+
+/// The execution that is running in this context, or `None`.
+#[pyfunction]
+fn current_execution(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    innermost(py)
+}
+
+/// Sets the surrounding signal in the current context; answers with what undoes it.
+#[pyfunction]
+fn enter_signal(signal_id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    SIGNAL.set(signal_id)
+}
+
+/// Undoes [`enter_signal`].
+#[pyfunction]
+fn leave_signal(py: Python<'_>, token: Py<PyAny>) -> PyResult<()> {
+    SIGNAL.reset(py, &token)
+}
+
+/// The surrounding signal, or `None`.
+#[pyfunction]
+fn current_signal(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    SIGNAL.get(py)
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Execution>()?;
+    module.add_function(wrap_pyfunction!(current_execution, module)?)?;
+    module.add_function(wrap_pyfunction!(enter_signal, module)?)?;
+    module.add_function(wrap_pyfunction!(leave_signal, module)?)?;
+    module.add_function(wrap_pyfunction!(current_signal, module)?)
+}

@@ -1,0 +1,270 @@
+//! The native thread that renews the leases of all running actions of a manager and cleans up what has expired.
+//! It needs no interpreter, so a Python function that holds the GIL for a minute keeps its lease.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle, ThreadId};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::engine::Engine;
+use super::runtime;
+use crate::core::clock::{Clock, Span, SystemClock, Timestamp};
+use crate::core::error::StoreError;
+use crate::store::{Hold, Reply, Store};
+
+/// A claim that this process is executing.
+pub(super) struct Running {
+    pub(super) hold: Hold,
+    pub(super) store: Arc<dyn Store>,
+    lease: Span,
+    leased_until: AtomicI64,
+    dispatched: AtomicBool,
+    thread: ThreadId,
+}
+
+impl Running {
+    /// How long the claim is believed without another renewal, by this process's own time.
+    pub(super) fn remaining(&self) -> Span {
+        Timestamp(self.leased_until.load(Ordering::Acquire)).since(now())
+    }
+
+    /// The store has kept that the effect may happen from here on.
+    pub(super) fn set_dispatched(&self) {
+        self.dispatched.store(true, Ordering::Release);
+    }
+
+    /// Whether the effect may have happened, as far as the latch says.
+    pub(super) fn is_dispatched(&self) -> bool {
+        self.dispatched.load(Ordering::Acquire)
+    }
+
+    fn renewed(&self, asked_at: Timestamp) {
+        self.leased_until.store(asked_at.after(self.lease).0, Ordering::Release);
+    }
+}
+
+/// This process's own time, whatever clock the store is given.
+fn now() -> Timestamp {
+    static CLOCK: std::sync::LazyLock<SystemClock> = std::sync::LazyLock::new(SystemClock::new);
+    CLOCK.now()
+}
+
+/// Proof that a claim is being renewed: its place among the running ones. Given back by [`Keeper::forget`].
+pub(super) struct Place(usize);
+
+#[derive(Default)]
+struct Roll {
+    running: Vec<Option<Arc<Running>>>,
+    free: Vec<usize>,
+    thread: Option<JoinHandle<()>>,
+    stops: bool,
+    next_cleanup: Option<Instant>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Keeper {
+    roll: Mutex<Roll>,
+    changed: Condvar,
+    started: AtomicBool,
+    /// Held by the thread while it works, so that `fork` never finds it half-way.
+    working: Mutex<()>,
+    cleans: AtomicBool,
+}
+
+impl Keeper {
+    /// Has a claim renewed until it is forgotten.
+    pub(super) fn watch(
+        &self,
+        engine: &Arc<Engine>,
+        hold: Hold,
+        store: &Arc<dyn Store>,
+        lease: Span,
+    ) -> (Place, Arc<Running>) {
+        let leased_until = AtomicI64::new(now().after(lease).0);
+        let store = Arc::clone(store);
+        let dispatched = AtomicBool::new(false);
+        let running = Arc::new(Running { hold, store, lease, leased_until, dispatched, thread: thread::current().id() });
+        let mut roll = self.roll.lock();
+        let place = if let Some(free) = roll.free.pop() {
+            roll.running[free] = Some(Arc::clone(&running));
+            free
+        } else {
+            roll.running.push(Some(Arc::clone(&running)));
+            roll.running.len() - 1
+        };
+        if !self.started.load(Ordering::Acquire) {
+            self.start(engine, &mut roll);
+        }
+        (Place(place), running)
+    }
+
+    /// Ends the renewal of a claim.
+    pub(super) fn forget(&self, place: Place) {
+        let mut roll = self.roll.lock();
+        let Place(place) = place;
+        let forgotten = roll.running.get_mut(place).and_then(Option::take);
+        if forgotten.is_some() {
+            roll.free.push(place);
+        }
+        drop(roll);
+        drop(forgotten);
+    }
+
+    /// Cleans up at every interval from here on, or no longer.
+    pub(super) fn set_cleaning(&self, engine: &Arc<Engine>, cleans: bool) {
+        self.cleans.store(cleans, Ordering::Release);
+        let mut roll = self.roll.lock();
+        roll.next_cleanup = None;
+        if cleans && !self.started.load(Ordering::Acquire) {
+            self.start(engine, &mut roll);
+        }
+        drop(roll);
+        self.changed.notify_all();
+    }
+
+    /// Whether the first write is to start the cleaning thread.
+    pub(super) fn begin_cleaning(&self, engine: &Arc<Engine>) {
+        if !self.started.load(Ordering::Acquire) {
+            self.set_cleaning(engine, true);
+        }
+    }
+
+    /// A manager without this thread would lose its leases, so a host that has none to give stops the call.
+    fn start(&self, engine: &Arc<Engine>, roll: &mut Roll) {
+        let keeper = Arc::downgrade(engine);
+        roll.stops = false;
+        let thread = thread::Builder::new()
+            .name("idempotency-keeper".into())
+            .spawn(move || run(&keeper))
+            .unwrap_or_else(|error| panic!("no thread to renew leases with could be started: {error}"));
+        roll.thread = Some(thread);
+        self.started.store(true, Ordering::Release);
+    }
+
+    /// Ends the thread and waits for it.
+    pub(super) fn stop(&self) {
+        let thread = {
+            let mut roll = self.roll.lock();
+            roll.stops = true;
+            self.started.store(false, Ordering::Release);
+            roll.thread.take()
+        };
+        self.changed.notify_all();
+        if let Some(thread) = thread
+            && thread.thread().id() != thread::current().id()
+        {
+            // A thread that panicked has said so on stderr, and is as good as stopped.
+            drop(thread.join());
+        }
+    }
+
+    /// Takes the keeper's locks, for the thread that is about to fork.
+    pub(super) fn before_fork(&self) {
+        std::mem::forget(self.working.lock());
+        std::mem::forget(self.roll.lock());
+    }
+
+    /// Gives the locks back, on both sides. The child has no keeper thread until it needs one, and of the claims
+    /// keeps those that the forking thread is executing: the others run in the parent.
+    pub(super) fn after_fork(&self, in_child: bool) {
+        // SAFETY: `before_fork` locked both in this very thread and forgot the guards. Measured reason: a child forked
+        // while the keeper works would otherwise find its locks taken by a thread that is not there.
+        unsafe {
+            self.roll.force_unlock();
+            self.working.force_unlock();
+        }
+        if in_child {
+            self.started.store(false, Ordering::Release);
+            let mine = thread::current().id();
+            let mut roll = self.roll.lock();
+            std::mem::forget(roll.thread.take());
+            for place in 0..roll.running.len() {
+                if roll.running[place].as_ref().is_some_and(|running| running.thread != mine) {
+                    std::mem::forget(roll.running[place].take());
+                    roll.free.push(place);
+                }
+            }
+        }
+    }
+
+    /// Waits until something is due; `false` when the thread is to end.
+    fn wait(&self, until: Instant) -> bool {
+        let mut roll = self.roll.lock();
+        if !roll.stops {
+            self.changed.wait_until(&mut roll, until);
+        }
+        !roll.stops
+    }
+}
+
+fn run(engine: &Weak<Engine>) {
+    loop {
+        let due = {
+            let Some(engine) = engine.upgrade() else { return };
+            let _working = engine.keeper.working.lock();
+            engine.keep(Instant::now())
+        };
+        // The engine must not be kept alive by its own thread: it looks for it again each time.
+        let Some(keeper) = engine.upgrade() else { return };
+        let until = due.min(Instant::now() + LONGEST_SLEEP);
+        if !keeper.keeper.wait(until) {
+            return;
+        }
+    }
+}
+
+/// How long the thread sleeps at most, so that it notices an engine that is no longer used.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Renews and cleans up; answers when to do so again.
+    fn keep(self: &Arc<Self>, now: Instant) -> Instant {
+        let active = self.current();
+        self.renew_all();
+        let mut next = now + Duration::from(active.settings.lease().third());
+        if self.keeper.cleans.load(Ordering::Acquire) {
+            let due = self.keeper.roll.lock().next_cleanup;
+            let interval = active.settings.cleanup_interval().into();
+            let due = match due {
+                Some(due) if due > now => due,
+                Some(_) => {
+                    // What could not be cleaned up now is still there the next time; nothing depends on it.
+                    drop(settle(active.store.cleanup_expired()));
+                    now + interval
+                }
+                None => now + interval,
+            };
+            self.keeper.roll.lock().next_cleanup = Some(due);
+            next = next.min(due);
+        }
+        next
+    }
+
+    fn renew_all(&self) {
+        let running: Vec<_> = self.keeper.roll.lock().running.iter().flatten().cloned().collect();
+        let mut rest = running.as_slice();
+        while let Some(first) = rest.first() {
+            let alike = |other: &&Arc<Running>| Arc::ptr_eq(&other.store, &first.store) && other.lease == first.lease;
+            let count = rest.iter().take_while(alike).count();
+            let (group, others) = rest.split_at(count);
+            let holds: Vec<_> = group.iter().map(|running| running.hold.clone()).collect();
+            let asked_at = now();
+            // A renewal that fails is tried again at the next third of the lease, until it has really lapsed.
+            if let Ok(lost) = settle(first.store.renew(&holds, first.lease)) {
+                group.iter().filter(|running| !lost.contains(&running.hold)).for_each(|running| running.renewed(asked_at));
+            }
+            rest = others;
+        }
+    }
+}
+
+/// The value of a reply, waited for in this thread, which is no interpreter's.
+fn settle<T: Send + 'static>(reply: Reply<T>) -> Result<T, StoreError> {
+    match reply {
+        Reply::Ready(result) => result,
+        Reply::Pending(future) => runtime::settle(future),
+    }
+}

@@ -1,0 +1,80 @@
+//! A store's answer as Python gets it: one object that a synchronous caller waits for and an asynchronous one awaits,
+//! so that no verb is written twice.
+
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+
+use super::coroutine::Coroutine;
+use super::{errors, runtime};
+use crate::core::error::StoreError;
+use crate::store::{BoxFuture, Reply};
+
+type Answer = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
+
+enum State {
+    Ready(PyResult<Py<PyAny>>),
+    Pending(BoxFuture<Answer>),
+    Taken,
+}
+
+/// See the module.
+#[pyclass(frozen, module = "idempotency_manager._core")]
+pub(super) struct Operation(Mutex<State>);
+
+impl Operation {
+    /// An operation whose value `convert` makes of a store's answer.
+    pub(super) fn new<T: Send + 'static>(
+        py: Python<'_>,
+        reply: Reply<T>,
+        convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> Self {
+        let finish = move |py: Python<'_>, result: Result<T, StoreError>| match result {
+            Ok(value) => convert(py, value),
+            Err(error) => Err(errors::of_store(py, &error)),
+        };
+        Self(Mutex::new(match reply {
+            Reply::Ready(result) => State::Ready(finish(py, result)),
+            Reply::Pending(future) => {
+                let verb = runtime::spawn(future);
+                State::Pending(Box::pin(async move {
+                    let result = verb.await.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())));
+                    Box::new(move |py: Python<'_>| finish(py, result)) as Answer
+                }))
+            }
+        }))
+    }
+
+    /// An operation whose value is at hand.
+    pub(super) fn ready(result: PyResult<Py<PyAny>>) -> Self {
+        Self(Mutex::new(State::Ready(result)))
+    }
+
+    fn take(&self) -> State {
+        std::mem::replace(&mut *self.0.lock(), State::Taken)
+    }
+}
+
+#[pymethods]
+impl Operation {
+    /// The value, waited for in this thread.
+    fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self.take() {
+            State::Ready(result) => result,
+            State::Pending(mut future) => loop {
+                if let Some(answer) = runtime::block_on(py, &mut future, None, Err)? {
+                    return answer(py);
+                }
+            },
+            State::Taken => Err(errors::configuration(py, "an operation can be waited for once")),
+        }
+    }
+
+    /// The value, awaited in the running asyncio task.
+    fn __await__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self.take() {
+            State::Ready(result) => errors::any(py, Coroutine::replay(result?)),
+            State::Pending(future) => runtime::awaitable(py, future)?.call_method0(py, "__await__"),
+            State::Taken => Err(errors::configuration(py, "an operation can be awaited once")),
+        }
+    }
+}

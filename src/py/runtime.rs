@@ -1,0 +1,185 @@
+//! The tokio runtime on which stores that wait do so: made at first need, and anew in a forked child.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3_async_runtimes::TaskLocals;
+use pyo3_async_runtimes::generic;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
+
+use super::errors;
+use crate::core::error::StoreError;
+use crate::store::BoxFuture;
+
+static RUNTIME: Mutex<Option<(u32, Runtime)>> = Mutex::new(None);
+
+/// This process's runtime.
+fn handle() -> Handle {
+    let mut slot = RUNTIME.lock();
+    let pid = std::process::id();
+    if let Some((owner, runtime)) = slot.as_ref()
+        && *owner == pid
+    {
+        return runtime.handle().clone();
+    }
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("idempotency-io")
+        .enable_all()
+        .build()
+        .unwrap_or_else(|error| panic!("no thread for the idempotency runtime could be started: {error}"));
+    let handle = runtime.handle().clone();
+    // A parent's runtime has no threads in a forked child: to drop it would wait for them for ever.
+    std::mem::forget(slot.replace((pid, runtime)));
+    handle
+}
+
+/// Keeps the lock that guards the runtime out of other threads' hands while this one forks.
+pub(super) fn before_fork() {
+    std::mem::forget(RUNTIME.lock());
+}
+
+/// See [`before_fork`].
+pub(super) fn after_fork() {
+    // SAFETY: `before_fork` locked it in this very thread and forgot the guard. Measured reason: a child forked while
+    // another thread starts the runtime would otherwise wait for that thread for ever.
+    unsafe { RUNTIME.force_unlock() };
+}
+
+/// Starts a future whose end nobody need wait for.
+pub(super) fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    handle().spawn(future)
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// How long a blocked thread goes without looking for signals: the most that Ctrl-C takes.
+const SIGNAL_CHECK: Duration = Duration::from_millis(50);
+
+/// Blocks this thread, detached from the interpreter, until the future ends or the deadline passes (`None`).
+/// A signal handler's exception, such as Ctrl-C's, goes to `interrupted`, whose error ends the wait.
+pub(super) fn block_on<T: Send>(
+    py: Python<'_>,
+    future: &mut BoxFuture<T>,
+    deadline: Option<Instant>,
+    mut interrupted: impl FnMut(PyErr) -> PyResult<()>,
+) -> PyResult<Option<T>> {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        let polled = py.detach(|| {
+            let until = Instant::now() + SIGNAL_CHECK;
+            let until = deadline.map_or(until, |deadline| deadline.min(until));
+            loop {
+                if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    return Some(value);
+                }
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return None;
+                }
+                thread::park_timeout(left);
+            }
+        });
+        if polled.is_some() {
+            return Ok(polled);
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Ok(None);
+        }
+        if let Err(error) = py.check_signals() {
+            interrupted(error)?;
+        }
+    }
+}
+
+/// The bridge to asyncio, over this process's runtime.
+struct Bridge;
+
+struct Spawned(JoinHandle<()>);
+
+struct SpawnError(tokio::task::JoinError);
+
+impl generic::JoinError for SpawnError {
+    fn is_panic(&self) -> bool {
+        self.0.is_panic()
+    }
+
+    fn into_panic(self) -> Box<dyn std::any::Any + Send> {
+        self.0.into_panic()
+    }
+}
+
+impl Future for Spawned {
+    type Output = Result<(), SpawnError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map_err(SpawnError)
+    }
+}
+
+impl generic::Runtime for Bridge {
+    type JoinError = SpawnError;
+    type JoinHandle = Spawned;
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(future: F) -> Spawned {
+        Spawned(handle().spawn(future))
+    }
+
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(function: F) -> Spawned {
+        Spawned(handle().spawn_blocking(function))
+    }
+}
+
+impl generic::ContextExt for Bridge {
+    fn scope<F, R>(_locals: TaskLocals, future: F) -> Pin<Box<dyn Future<Output = R> + Send>>
+    where
+        F: Future<Output = R> + Send + 'static,
+    {
+        Box::pin(future)
+    }
+
+    fn get_task_locals() -> Option<TaskLocals> {
+        None
+    }
+}
+
+/// An asyncio future of the running loop that ends with this one. Cancelling it drops the Rust future.
+pub(super) fn asyncio_future<'py, F>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    generic::future_into_py::<Bridge, _, _>(py, async move {
+        future.await;
+        Python::attach(|py| errors::any(py, py.None()))
+    })
+}
+
+/// Waits for a store's answer in a thread that is no interpreter's.
+pub(super) fn settle<T>(future: BoxFuture<Result<T, StoreError>>) -> Result<T, StoreError> {
+    handle().block_on(future)
+}
+
+/// Something to await in the running asyncio task, whose value the future's answer makes.
+pub(super) fn awaitable(
+    py: Python<'_>,
+    future: BoxFuture<Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>>,
+) -> PyResult<Py<PyAny>> {
+    let future = generic::future_into_py::<Bridge, _, _>(py, async move {
+        let answer = future.await;
+        Python::attach(answer)
+    })?;
+    Ok(future.unbind())
+}
