@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+__all__ = [
+    "NOT_EXECUTED",
+    "Clock",
+    "Codec",
+    "NotExecuted",
+    "OnConcurrent",
+    "OnInDoubt",
+    "State",
+    "final",
+]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
