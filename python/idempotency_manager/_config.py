@@ -86,9 +86,9 @@ class IdempotencyConfig:
         for name, value in {**values, "_given": given, "_url": url}.items():
             object.__setattr__(self, name, value)
         if "lease" in given and self.lease > self.default_ttl:
-            problem = f"longer than default_ttl={self.default_ttl!r}"
+            field, problem = "lease", f"longer than default_ttl={self.default_ttl!r}"
             remedy = "write a lease that is at most default_ttl, or a longer default_ttl"
-            raise refusal("lease", self.lease, problem, remedy)
+            raise refusal(field, self.lease, problem, remedy)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         """Refuse: a configuration does not change."""
