@@ -1,0 +1,139 @@
+"""The small words that everything else is written in: states, policies, the sentinel, what a user may hand in."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = [
+    "NOT_EXECUTED",
+    "Clock",
+    "Codec",
+    "NotExecuted",
+    "OnConcurrent",
+    "OnInDoubt",
+    "State",
+    "final",
+]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias, final
+
+    class RecordLike(Protocol):
+        """What the errors and the reconciler read of an `IdempotencyRecord`."""
+
+        @property
+        def key(self) -> str: ...
+        @property
+        def state(self) -> State: ...
+        @property
+        def signal_id(self) -> str | None: ...
+        @property
+        def action_type(self) -> str | None: ...
+        @property
+        def target(self) -> str | None: ...
+        @property
+        def params(self) -> Mapping[str, Any] | None: ...
+        @property
+        def context(self) -> Mapping[str, Any] | None: ...
+        @property
+        def result(self) -> Any: ...  # noqa: ANN401 - a result is whatever the executor returned
+        @property
+        def executed_at(self) -> datetime | None: ...
+        @property
+        def started_at(self) -> datetime: ...
+        @property
+        def expires_at(self) -> datetime: ...
+        @property
+        def attempt_count(self) -> int: ...
+        @property
+        def owner(self) -> str | None: ...
+        @property
+        def error(self) -> str | None: ...
+
+    OnConcurrent: TypeAlias = Literal["wait", "raise"]
+    OnInDoubt: TypeAlias = Literal["raise", "retry"] | Callable[[RecordLike], Any]
+else:
+    # `typing` costs as much to import as all modules of this package's rules together, and checks nothing
+    # at run time. Structural types need no base class to be matched.
+    Protocol = object
+
+    def final(cls: type) -> type:
+        """Mark nothing: only a type checker reads it."""
+        return cls
+
+
+class State(StrEnum):
+    """Where a record stands."""
+
+    IN_PROGRESS = "in_progress"
+    """Claimed, its owner believed alive."""
+    COMPLETED = "completed"
+    """Done, with its result."""
+    FAILED = "failed"
+    """Finished with an exception listed in `replay_errors`."""
+    IN_DOUBT = "in_doubt"
+    """Started, never finished: nobody knows whether the effect happened."""
+
+
+class Codec(Protocol):
+    """Turns results into bytes and back, in place of the package's own typed JSON."""
+
+    def encode(self, result: Any, /) -> bytes:  # noqa: ANN401 - a result is whatever the executor returned
+        """Encode a result; an exception says that it has no encoding."""
+
+    def decode(self, data: bytes, /) -> Any:  # noqa: ANN401 - a result is whatever the executor returned
+        """Give back a value equal to the one that was encoded."""
+
+
+class Clock(Protocol):
+    """Tells the time in place of the store; tests give `testing.ManualClock`."""
+
+    def now(self) -> datetime:
+        """Return the present as an aware `datetime`."""
+
+
+@final
+class NotExecuted:
+    """The type of `NOT_EXECUTED`; there is one instance, and copies and pickles are it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Return the name it is imported by."""
+        return "NOT_EXECUTED"
+
+    def __reduce__(self) -> str:
+        """Copy and pickle by name, so that identity survives."""
+        return "NOT_EXECUTED"
+
+    def __bool__(self) -> NoReturn:
+        """Refuse: `find_card() or NOT_EXECUTED` would take an empty result for one that is missing.
+
+        Raises:
+            TypeError: Always.
+        """
+        message = "NOT_EXECUTED is neither true nor false: compare with `is NOT_EXECUTED`"
+        raise TypeError(message)
+
+
+NOT_EXECUTED: Final[Any] = NotExecuted()
+"""What a reconciler returns when it found that the effect did not happen."""
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes are of any type
+    """Make the aliases that need `typing` when somebody first asks for them."""
+    if name not in ("OnConcurrent", "OnInDoubt"):
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    from collections.abc import Callable  # noqa: PLC0415 - only here, see above
+    from typing import Any, Literal  # noqa: PLC0415 - only here, see above
+
+    aliases = {
+        "OnConcurrent": Literal["wait", "raise"],
+        "OnInDoubt": Literal["raise", "retry"] | Callable[[Any], Any],
+    }
+    globals().update(aliases)
+    return aliases[name]
