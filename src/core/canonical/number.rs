@@ -1,0 +1,43 @@
+//! Numbers: the shortest form that reads back as the same double, as ECMAScript writes it (RFC 8785 section 3.2.2.3).
+
+use super::tagged::push_digits;
+use crate::core::error::CanonicalError;
+
+/// 2^53 - 1, the largest integer that no other integer rounds to as a double.
+pub const LARGEST_SAFE_INTEGER: u64 = (1 << 53) - 1;
+
+/// Appends an integer: up to 2^53 - 1 in magnitude as the number it is, equal to the double of that value; beyond,
+/// where doubles run out of digits, in the tagged form that keeps them all.
+pub fn push_i64(out: &mut Vec<u8>, integer: i64) {
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(integer);
+    if integer.unsigned_abs() <= LARGEST_SAFE_INTEGER {
+        out.extend_from_slice(digits.as_bytes());
+    } else {
+        push_digits(out, digits);
+    }
+}
+
+/// Appends a double; `-0.0` is `0`.
+pub fn push_f64(out: &mut Vec<u8>, float: f64) -> Result<(), CanonicalError> {
+    if float.is_nan() {
+        return Err(CanonicalError::NotFinite("NaN"));
+    }
+    if float.is_infinite() {
+        return Err(CanonicalError::NotFinite("an infinity"));
+    }
+    let integer = to_integer(float);
+    if let Some(integer) = integer {
+        out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
+    } else {
+        out.extend_from_slice(ryu_js::Buffer::new().format_finite(float).as_bytes());
+    }
+    Ok(())
+}
+
+/// The integer that a float is, where it is a safe one: its digits are then the shortest form, and cheaper.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::float_cmp, reason = "compared exactly")]
+fn to_integer(float: f64) -> Option<i64> {
+    let integer = float as i64;
+    (integer.unsigned_abs() <= LARGEST_SAFE_INTEGER && integer as f64 == float).then_some(integer)
+}
