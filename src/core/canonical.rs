@@ -1,1 +1,0 @@
-//! Values to canonical bytes: RFC 8785 (JSON Canonicalization Scheme), extended for what JSON lacks.
