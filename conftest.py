@@ -1,0 +1,31 @@
+"""Makes pytest run the Python of README.md and docs/: the blocks of one page run in order and share their names."""
+
+import os
+import tempfile
+from typing import Any
+
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+
+def _enter_page(names: dict[str, Any]) -> None:
+    # A page may write files, and meets a default manager that remembers nothing of the page before.
+    names["__back__"] = os.getcwd()
+    names["__folder__"] = tempfile.TemporaryDirectory()
+    os.chdir(names["__folder__"].name)
+    import idempotency_manager
+
+    idempotency_manager.clear_all_cache()
+
+
+def _leave_page(names: dict[str, Any]) -> None:
+    os.chdir(names["__back__"])
+    names["__folder__"].cleanup()
+
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(), SkipParser()],
+    patterns=["README.md", "docs/*.md"],
+    setup=_enter_page,
+    teardown=_leave_page,
+).pytest()
