@@ -63,6 +63,7 @@ types: setup ## Check the types: mypy strict, pyright, and the native module aga
 	@echo "==> pyright on tests/typing"
 	@.venv/bin/basedpyright
 	@echo "==> stubtest on the native module"
+	@test -f python/idempotency_manager/_core.pyi || { echo "there is no _core.pyi to check" >&2; exit 1; }
 	@$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml --allowlist tests/typing/stubtest-allowlist.txt \
 		idempotency_manager._core
 

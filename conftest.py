@@ -2,19 +2,20 @@
 
 import os
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
+import idempotency_manager
+
 
 def _enter_page(names: dict[str, Any]) -> None:
     # A page may write files, and meets a default manager that remembers nothing of the page before.
-    names["__back__"] = os.getcwd()
+    names["__back__"] = Path.cwd()
     names["__folder__"] = tempfile.TemporaryDirectory()
     os.chdir(names["__folder__"].name)
-    import idempotency_manager
-
     idempotency_manager.clear_all_cache()
 
 

@@ -23,8 +23,9 @@ candidates() {
         type -aP "python3.$minor" || true
     done
     type -aP python3 python || true
-    ls -d "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python 2>/dev/null | sort -rV || true
-    ls -d /usr/bin/python3.1? /usr/local/bin/python3.1? /opt/python/*/bin/python 2>/dev/null || true
+    shopt -s nullglob
+    printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python | sort -rV
+    printf '%s\n' /usr/bin/python3.1? /usr/local/bin/python3.1? /opt/python/*/bin/python
 }
 
 seen=" "
