@@ -7,7 +7,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
-PYTHON ?= $(firstword $(shell scripts/pythons.sh))
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(shell scripts/pythons.sh --first)
+endif
 PY := .venv/bin/python
 # pyo3 reads its build settings from the interpreter named here, the same one for every check of the Rust code.
 export PYO3_PYTHON ?= $(CURDIR)/$(PY)
@@ -24,7 +26,7 @@ help: ## Say what can be made
 
 .PHONY: python
 python:
-	@[[ -n "$(PYTHON)" ]] || { scripts/pythons.sh >/dev/null; exit 1; }
+	@[[ -n "$(PYTHON)" ]] || exit 1  # the search has said why
 
 .PHONY: setup
 setup: python ## Make .venv with everything that development needs

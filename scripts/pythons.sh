@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints the CPython interpreters this project can be built for, one absolute path a line: the newest patch release
-# that works of each minor version from 3.11 on. The first is the one to develop with.
+# that works of each minor version from 3.11 on. The first is the one to develop with; --first prints only that.
 #
 # A name on PATH proves nothing (a pyenv shim exists for versions that are not switched on, and Debian ships a Python
 # that can't make virtual environments), so each candidate is run before it is believed.
@@ -37,6 +37,9 @@ while IFS= read -r candidate; do
     fi
     seen+="$minor "
     printf '%s\n' "$executable"
+    if [[ ${1:-} == --first ]]; then
+        break
+    fi
 done < <(candidates)
 
 if [[ $seen == " " ]]; then
