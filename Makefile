@@ -108,8 +108,9 @@ wheel: python ## Build a wheel into dist/ and prove that it works on its own
 
 .PHONY: bench
 bench: python ## Measure, beside peers (BENCH_ARGS=--quick for a smoke run)
-	@$(PYTHON) scripts/environment.py --requirements benchmarks/requirements.txt
-	@$(PY) -m benchmarks $(BENCH_ARGS)
+	@$(PYTHON) scripts/environment.py --venv .venvs/bench --requirements benchmarks/requirements.txt
+	@echo "==> python -m benchmarks $(BENCH_ARGS)"
+	@.venvs/bench/bin/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: format
 format: setup ## Format Rust and Python, and mend what ruff can mend
