@@ -1,0 +1,125 @@
+# `make demo` shows it, `make test` tests it all; both set up what they need in .venv. `make help` has the rest.
+#
+# Logic lives in scripts/; this file says which step needs which. Another interpreter: make test PYTHON=python3.12
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(shell scripts/pythons.sh --first)
+endif
+PY := .venv/bin/python
+# pyo3 reads its build settings from the interpreter named here, the same one for every check of the Rust code.
+export PYO3_PYTHON ?= $(CURDIR)/$(PY)
+
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+CLIPPY := cargo clippy --quiet --locked --all-targets
+
+.PHONY: help
+help: ## Say what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
+
+# ---------------------------------------------------------------- setting up
+
+.PHONY: python
+python:
+	@[[ -n "$(PYTHON)" ]] || exit 1  # the search has said why
+
+.PHONY: setup
+setup: python ## Make .venv with everything that development needs
+	@$(PYTHON) scripts/environment.py --group test --group lint
+
+# ---------------------------------------------------------------- the two that matter
+
+.PHONY: demo
+demo: python ## Run the demo (sets everything up)
+	@$(PYTHON) scripts/environment.py --requirements examples/requirements.txt
+	@echo "==> running the demo: python -m examples.demo"
+	@$(PY) -m examples.demo
+
+.PHONY: test
+test: lint types rust-test shuttle py-test other-pythons ## Run every check and every test (sets everything up)
+
+# ---------------------------------------------------------------- the parts of `make test`
+
+.PHONY: lint
+lint: setup ## Format and lint checks of Rust, Python and shell
+	@echo "==> cargo fmt --check"
+	@cargo fmt --check
+	@echo "==> clippy, without and with the interpreter's half"
+	@$(CLIPPY) --no-default-features -- -D warnings
+	@$(CLIPPY) -- -D warnings
+	@echo "==> ruff check, ruff format --check"
+	@.venv/bin/ruff check --quiet
+	@.venv/bin/ruff format --quiet --check
+	@echo "==> shellcheck"
+	@.venv/bin/shellcheck scripts/*.sh .ci/run
+
+.PHONY: types
+types: setup ## Check the types: mypy strict, pyright, and the native module against its stub
+	@echo "==> mypy --strict"
+	@.venv/bin/mypy python tests/typing scripts
+	@echo "==> pyright on tests/typing"
+	@.venv/bin/basedpyright
+	@echo "==> stubtest on the native module"
+	@test -f python/idempotency_manager/_core.pyi || { echo "there is no _core.pyi to check" >&2; exit 1; }
+	@$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml --allowlist tests/typing/stubtest-allowlist.txt \
+		idempotency_manager._core
+
+.PHONY: rust-test
+rust-test: ## Test the core and the stores, with no Python interpreter
+	@echo "==> cargo test --no-default-features"
+	@scripts/cargo_test.sh --quiet --no-default-features
+
+.PHONY: shuttle
+shuttle: ## Test the memory store under many thread interleavings
+	@echo "==> shuttle"
+	@RUSTFLAGS="--cfg shuttle" scripts/cargo_test.sh --quiet --no-default-features --lib --profile ci --target-dir target/shuttle shuttle
+
+.PHONY: py-test
+py-test: setup ## Test the package, the README and the docs on one CPython
+	@echo "==> pytest on $$($(PY) --version)"
+	@$(PY) -m pytest $(PYTEST_ARGS)
+
+.PHONY: docs-test
+docs-test: setup ## Run only the examples in README.md and docs/
+	@$(PY) -m pytest README.md docs $(PYTEST_ARGS)
+
+.PHONY: other-pythons
+other-pythons: setup ## Test the package on every other CPython >= 3.11 found here
+	@scripts/test_other_pythons.sh $(PY) $(PYTEST_ARGS)
+
+# ---------------------------------------------------------------- beyond `make test`
+
+.PHONY: fuzz
+fuzz: setup ## Run the property tests with many more examples (some minutes)
+	@HYPOTHESIS_PROFILE=slow $(PY) -m pytest -m hypothesis --timeout=1200 $(PYTEST_ARGS)
+
+.PHONY: wheel
+wheel: python ## Build a wheel into dist/ and prove that it works on its own
+	@$(PYTHON) scripts/environment.py
+	@echo "==> building a wheel"
+	@rm -rf dist
+	@.venv/bin/maturin build --quiet --release --locked --interpreter $(PY) --out dist
+	@scripts/check_wheel.sh $(PYTHON) dist
+
+.PHONY: bench
+bench: python ## Measure, beside peers (BENCH_ARGS=--quick for a smoke run)
+	@$(PYTHON) scripts/environment.py --venv .venvs/bench --requirements benchmarks/requirements.txt
+	@echo "==> python -m benchmarks $(BENCH_ARGS)"
+	@.venvs/bench/bin/python -m benchmarks $(BENCH_ARGS)
+
+.PHONY: format
+format: setup ## Format Rust and Python, and mend what ruff can mend
+	@cargo fmt
+	@.venv/bin/ruff check --fix --quiet || true
+	@.venv/bin/ruff format --quiet
+
+.PHONY: clean
+clean: ## Remove everything that was made
+	rm -rf .venv .venvs dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -f python/*/_core.*.so

@@ -1,0 +1,32 @@
+"""Makes pytest run the Python of README.md and docs/: the blocks of one page run in order and share their names."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+import idempotency_manager
+
+
+def _enter_page(names: dict[str, Any]) -> None:
+    # A page may write files, and meets a default manager that remembers nothing of the page before.
+    names["__back__"] = Path.cwd()
+    names["__folder__"] = tempfile.TemporaryDirectory()
+    os.chdir(names["__folder__"].name)
+    idempotency_manager.clear_all_cache()
+
+
+def _leave_page(names: dict[str, Any]) -> None:
+    os.chdir(names["__back__"])
+    names["__folder__"].cleanup()
+
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(), SkipParser()],
+    patterns=["README.md", "docs/*.md"],
+    setup=_enter_page,
+    teardown=_leave_page,
+).pytest()

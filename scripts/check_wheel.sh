@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Installs the one wheel in the folder given into a clean environment, where there is no Rust toolchain and no source
+# tree in sight, and makes one decorated call. What it proves: the wheel is whole.
+set -euo pipefail
+
+python=$1
+wheels=("$2"/*.whl)
+if [[ ${#wheels[@]} -ne 1 || ! -f ${wheels[0]} ]]; then
+    echo "expected exactly one wheel in $2, found: ${wheels[*]}" >&2
+    exit 1
+fi
+wheel=$(realpath "${wheels[0]}")
+clean=$(mktemp -d)
+trap 'rm -rf "$clean"' EXIT
+
+"$python" -m venv "$clean/venv"
+mkdir "$clean/home"
+# pip's settings (an index, a certificate) say where to get things; the rest of the environment is not to be seen.
+mapfile -t pip_settings < <(env | grep '^PIP_' || true)
+bare=(env -i "PATH=$clean/venv/bin:/usr/bin:/bin" "HOME=$clean/home" "${pip_settings[@]}")
+cd "$clean"
+if "${bare[@]}" bash -c 'type -P cargo rustc' ; then
+    echo "a Rust toolchain is still on the PATH: the check would prove nothing" >&2
+    exit 1
+fi
+"${bare[@]}" "$clean/venv/bin/python" -m pip install --quiet "$wheel"
+"${bare[@]}" "$clean/venv/bin/python" -I - <<'PYTHON'
+import idempotency_manager
+from idempotency_manager import idempotent
+
+calls = []
+
+
+@idempotent(target="post office")
+def send(signal_id: str, text: str) -> dict[str, str]:
+    calls.append(text)
+    return {"sent": text}
+
+
+first, second = send("letter-1", "hello"), send("letter-1", text="hello")
+assert first == second == {"sent": "hello"}, (first, second)
+assert calls == ["hello"], calls
+print(f"{idempotency_manager.__file__}: called twice, sent {len(calls)} letter")
+PYTHON
+echo "==> $(basename "$wheel") works without a Rust toolchain"
