@@ -144,6 +144,11 @@ impl Call {
         matches!(self.stage, Stage::Claiming | Stage::Ending { .. })
     }
 
+    /// The key.
+    pub(super) fn key(&self) -> Arc<str> {
+        Arc::clone(&self.named.key)
+    }
+
     /// Whether it holds the right to execute and has not used it up.
     pub(super) const fn is_executing(&self) -> bool {
         matches!(self.stage, Stage::Executing)
@@ -180,6 +185,11 @@ impl Call {
             context: self.named.context.as_deref(),
         };
         let reply = self.active.store.claim(&request);
+        self.take(py, reply, Arrived::Claimed)
+    }
+
+    /// Goes on with a claim that was asked for in this call's name.
+    pub(super) fn take_claim(&mut self, py: Python<'_>, reply: Reply<Claimed>) -> Step {
         self.take(py, reply, Arrived::Claimed)
     }
 

@@ -200,3 +200,9 @@ pub(super) fn stop_all(py: Python<'_>) {
         py.detach(|| engine.keeper.stop());
     }
 }
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(before_fork, module)?)?;
+    module.add_function(wrap_pyfunction!(after_fork, module)?)?;
+    module.add_function(wrap_pyfunction!(stop_all, module)?)
+}

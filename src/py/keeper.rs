@@ -161,6 +161,21 @@ impl Keeper {
         }
     }
 
+    /// Has the thread end by itself, without waiting for it: it may be waiting for the interpreter. A claim that is
+    /// still running starts it again when it next needs it.
+    pub(super) fn dismiss(&self) {
+        let mut roll = self.roll.lock();
+        if roll.running.iter().any(Option::is_some) {
+            return;
+        }
+        roll.stops = true;
+        self.started.store(false, Ordering::Release);
+        let thread = roll.thread.take();
+        drop(roll);
+        drop(thread);
+        self.changed.notify_all();
+    }
+
     /// Takes the keeper's locks, for the thread that is about to fork.
     pub(super) fn before_fork(&self) {
         std::mem::forget(self.working.lock());

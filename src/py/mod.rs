@@ -1,14 +1,45 @@
 //! The interpreter's side: the only place that names pyo3.
+//!
+//! A call goes through `wrapper` or `manager` (in), `call` (what to do), `drive` or `coroutine` (doing it), and `errors` and
+//! `objects` (out).
 
 use pyo3::prelude::*;
 
+mod call;
 mod canonical;
+mod claim;
+mod clock;
 mod codec;
+mod convert;
+mod coroutine;
+mod drive;
+mod engine;
+mod errors;
+mod execution;
+mod keeper;
+mod log;
+mod manager;
+mod naming;
+mod notify;
+mod objects;
+mod operation;
+mod outcome;
+mod rules;
+mod runtime;
+mod signature;
+mod wrapper;
 
 /// The native half of `idempotency_manager`; import the package, not this.
 #[pymodule(gil_used = true)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     canonical::register(module)?;
     codec::register(module)?;
-    Ok(())
+    coroutine::register(module)?;
+    execution::register(module)?;
+    claim::register(module)?;
+    objects::register(module)?;
+    manager::register(module)?;
+    wrapper::register(module)?;
+    engine::register(module)?;
+    module.add_class::<clock::PyManualClock>()
 }

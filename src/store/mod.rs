@@ -250,6 +250,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// refuses to wait; every answer but a wait adds one to the record's attempts.
     fn claim(&self, request: &ClaimRequest<'_>) -> Reply<Claimed>;
 
+    /// What [`claim`](Store::claim) would answer, if that is a replay which is at hand without waiting; `None` changes
+    /// and counts nothing.
+    fn replay(&self, request: &ClaimRequest<'_>) -> Option<Reply<Claimed>> {
+        let _ = request;
+        None
+    }
+
     /// Extends the leases of all these claims by `lease` from now; answers with those that were lost.
     fn renew(&self, holds: &[Hold], lease: Span) -> Reply<Vec<Hold>>;
 

@@ -1,0 +1,338 @@
+//! A manager's native half: each verb once, as an [`Operation`] that threads wait for and tasks await.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use super::call::Call;
+use super::canonical::ActionFields;
+use super::claim::ClaimBlock;
+use super::coroutine::{Coroutine, Executor, Purpose};
+use super::engine::{Active, Engine};
+use super::objects::{CacheInfo, CheckResult, IdempotencyStats, PyRecord, labels_of};
+use super::operation::Operation;
+use super::rules::Settings;
+use super::{drive, errors, naming, outcome};
+use crate::core::clock::Span;
+use crate::core::record::{Fingerprint, Labels, Payload, Record};
+use crate::store::{Cursor, MarkRequest, Reply, Resolution, Selector};
+
+/// A manager's native half; use `IdempotencyManager`.
+#[pyclass(frozen, weakref, module = "idempotency_manager._core")]
+pub(super) struct Core {
+    pub(super) engine: Arc<Engine>,
+}
+
+impl Drop for Core {
+    /// A manager that is forgotten without `close` takes its thread with it, once nothing runs any more.
+    fn drop(&mut self) {
+        self.engine.keeper.dismiss();
+    }
+}
+
+fn settings(scalars: &Bound<'_, PyDict>) -> PyResult<Settings> {
+    pythonize::depythonize(scalars)
+        .map_err(|error| errors::configuration(scalars.py(), format!("the settings could not be read: {error}")))
+}
+
+fn records(py: Python<'_>, records: Vec<Record>, codec: Option<&Py<PyAny>>) -> PyResult<Py<PyAny>> {
+    let records: Vec<_> = records
+        .into_iter()
+        .map(|record| PyRecord::new(Box::new(record), codec.map(|codec| codec.clone_ref(py))))
+        .map(|record| Py::new(py, record))
+        .collect::<PyResult<_>>()?;
+    errors::any(py, records)
+}
+
+/// A manager's codec, for records of functions it does not know.
+fn codec_of(py: Python<'_>, active: &Active) -> Option<Py<PyAny>> {
+    active.rules.codec.as_ref().map(|codec| codec.clone_ref(py))
+}
+
+impl Core {
+    fn call(
+        &self,
+        py: Python<'_>,
+        action: &Bound<'_, PyAny>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Call> {
+        let active = self.engine.active(py)?;
+        let rules = match options {
+            Some(options) if !options.is_empty() => Arc::new(active.rules.overlaid(options)?),
+            _ => Arc::clone(&active.rules),
+        };
+        let named = naming::of_action(&active, action)?;
+        Ok(Call::new(Arc::clone(&self.engine), active, rules, named))
+    }
+
+    /// The result as it is stored, for a verb that stores one by hand.
+    fn payload(py: Python<'_>, active: &Active, result: &Bound<'_, PyAny>) -> PyResult<Payload> {
+        match outcome::payload(result, &active.rules, active.store.is_local())? {
+            (payload, None) => Ok(payload),
+            (_, Some(reason)) => Err(errors::configuration(py, format!("result: {reason}"))),
+        }
+    }
+
+    fn ttl(active: &Active, ttl: Option<u64>) -> Span {
+        ttl.map_or(active.rules.ttl, Span::from_micros)
+    }
+
+    fn keys(&self, py: Python<'_>, selector: Selector<'_>) -> PyResult<Operation> {
+        let reply = self.engine.active(py)?.store.find(selector);
+        Ok(Operation::new(py, reply, |py, keys| {
+            errors::any(py, keys.iter().map(|key| PyString::new(py, key)).collect::<Vec<_>>())
+        }))
+    }
+}
+
+/// What `mark` is told beside the result.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Metadata<'py> {
+    #[pyo3(default)]
+    signal_id: Option<String>,
+    #[pyo3(default)]
+    action_type: Option<String>,
+    #[pyo3(default)]
+    target: Option<String>,
+    #[pyo3(default)]
+    params: Option<Bound<'py, PyAny>>,
+    #[pyo3(default)]
+    context: Option<Bound<'py, PyAny>>,
+}
+
+impl Metadata<'_> {
+    /// The names it is found by: those given, else those in the key.
+    fn labels(&self, key: &str) -> Labels {
+        let own = labels_of(key);
+        Labels {
+            signal_id: self.signal_id.as_deref().map(Into::into).or(own.signal_id),
+            action_type: self.action_type.as_deref().map(Into::into).or(own.action_type),
+            target: self.target.as_deref().map(Into::into).or(own.target),
+        }
+    }
+
+    fn fingerprint(&self, py: Python<'_>) -> PyResult<Option<Fingerprint>> {
+        let Some(params) = &self.params else { return Ok(None) };
+        let label = || PyString::new(py, "-");
+        let (signal_id, action, target) = (label(), label(), label());
+        let fields = ActionFields { signal_id, action, target, params: Some(params.clone()), context: None };
+        fields.compose(true).map(|(_, fingerprint)| Some(fingerprint))
+    }
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    fn new(url: &str, scalars: &Bound<'_, PyDict>, policies: &Bound<'_, PyDict>) -> PyResult<Self> {
+        Ok(Self { engine: Engine::new(url, settings(scalars)?, policies)? })
+    }
+
+    /// Applies new settings at once.
+    fn configure(&self, url: &str, scalars: &Bound<'_, PyDict>, policies: &Bound<'_, PyDict>) -> PyResult<()> {
+        self.engine.configure(url, settings(scalars)?, policies)
+    }
+
+    /// Ends the background thread and refuses further calls.
+    fn close(&self, py: Python<'_>) {
+        self.engine.close(py);
+    }
+
+    /// Starts the cleaning of expired records at every interval.
+    fn start_auto_cleanup(&self, py: Python<'_>) -> PyResult<()> {
+        self.engine.active(py)?;
+        self.engine.keeper.set_cleaning(&self.engine, true);
+        Ok(())
+    }
+
+    /// Stops it.
+    fn stop_auto_cleanup(&self) {
+        self.engine.keeper.set_cleaning(&self.engine, false);
+    }
+
+    /// Runs an executor once, in this thread. `options` as `Rules::overlaid` reads them.
+    #[pyo3(signature = (action, executor, options=None))]
+    fn execute(
+        &self,
+        py: Python<'_>,
+        action: &Bound<'_, PyAny>,
+        executor: &Bound<'_, PyAny>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let mut call = self.call(py, action, options)?;
+        let step = call.begin(py);
+        drive::run(py, &mut call, step, || executor.call0().map(Bound::unbind))
+    }
+
+    /// The coroutine that runs an executor once.
+    #[pyo3(signature = (action, executor, options=None))]
+    fn aexecute(
+        &self,
+        py: Python<'_>,
+        action: &Bound<'_, PyAny>,
+        executor: Py<PyAny>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Coroutine> {
+        let call = self.call(py, action, options)?;
+        let executor = Executor { callable: executor, args: None, kwargs: None };
+        Ok(Coroutine::new(call, None, Purpose::Execute(executor), None))
+    }
+
+    /// A block with the right to execute.
+    #[pyo3(signature = (action, options=None))]
+    fn claim(
+        &self,
+        py: Python<'_>,
+        action: &Bound<'_, PyAny>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<ClaimBlock> {
+        let call = self.call(py, action, options)?;
+        Ok(ClaimBlock::new(&call.key(), call))
+    }
+
+    /// The key of an action under these settings.
+    fn key(&self, py: Python<'_>, action: &Bound<'_, PyAny>) -> PyResult<String> {
+        let active = self.engine.active(py)?;
+        let fields = ActionFields::extract(action)?;
+        fields.compose(active.settings.include_params_in_key).map(|(key, _)| key)
+    }
+
+    fn check(&self, py: Python<'_>, key: String) -> PyResult<Operation> {
+        let active = self.engine.active(py)?;
+        let reply = active.store.check(&key);
+        Ok(Operation::new(py, reply, move |py, hit| {
+            let result = CheckResult::new(py, key, hit.as_ref(), codec_of(py, &active).as_ref())?;
+            errors::any(py, Py::new(py, result)?)
+        }))
+    }
+
+    #[pyo3(signature = (key, result, ttl, metadata))]
+    fn mark(
+        &self,
+        py: Python<'_>,
+        key: &str,
+        result: &Bound<'_, PyAny>,
+        ttl: Option<u64>,
+        metadata: Metadata<'_>,
+    ) -> PyResult<Operation> {
+        let active = self.engine.active(py)?;
+        let kept = |field, value: &Option<Bound<'_, PyAny>>| {
+            value.as_ref().map(|value| naming::kept(field, value)).transpose()
+        };
+        let (params, context) = (kept("params", &metadata.params)?, kept("context", &metadata.context)?);
+        self.engine.keeper.begin_cleaning(&self.engine);
+        let reply = active.store.mark(MarkRequest {
+            key,
+            labels: &metadata.labels(key),
+            fingerprint: metadata.fingerprint(py)?,
+            result: Self::payload(py, &active, result)?,
+            ttl: Self::ttl(&active, ttl),
+            owner: &active.owner,
+            params: params.as_deref(),
+            context: context.as_deref(),
+        });
+        Ok(Operation::new(py, reply, |py, _evicted| Ok(py.None())))
+    }
+
+    /// `executed`: whether there is a result; else the action did not happen.
+    #[pyo3(signature = (key, executed, result))]
+    fn resolve(&self, py: Python<'_>, key: &str, executed: bool, result: &Bound<'_, PyAny>) -> PyResult<Operation> {
+        let active = self.engine.active(py)?;
+        let resolution = if executed {
+            Resolution::Executed(Self::payload(py, &active, result)?, active.rules.ttl)
+        } else {
+            Resolution::NotExecuted
+        };
+        let reply = active.store.resolve(key, resolution);
+        if let Reply::Ready(Ok(())) = &reply {
+            super::notify::event(py, &active, "resolved", key, None);
+        }
+        Ok(Operation::new(py, reply, |py, ()| Ok(py.None())))
+    }
+
+    fn get(&self, py: Python<'_>, key: &str) -> PyResult<Operation> {
+        let active = self.engine.active(py)?;
+        let reply = active.store.get(key);
+        Ok(Operation::new(py, reply, move |py, record| {
+            let record = record.map(|record| Py::new(py, PyRecord::new(Box::new(record), codec_of(py, &active))));
+            errors::any(py, record.transpose()?)
+        }))
+    }
+
+    fn find_by_action_type(&self, py: Python<'_>, action_type: &str) -> PyResult<Operation> {
+        self.keys(py, Selector::ActionType(action_type))
+    }
+
+    fn find_by_target(&self, py: Python<'_>, target: &str) -> PyResult<Operation> {
+        self.keys(py, Selector::Target(target))
+    }
+
+    fn find_by_signal_id(&self, py: Python<'_>, signal_id: &str) -> PyResult<Operation> {
+        self.keys(py, Selector::SignalId(signal_id))
+    }
+
+    fn find_in_doubt(&self, py: Python<'_>) -> PyResult<Operation> {
+        self.keys(py, Selector::InDoubt)
+    }
+
+    fn find_expiring(&self, py: Python<'_>, within: u64) -> PyResult<Operation> {
+        self.keys(py, Selector::ExpiringWithin(Span::from_micros(within)))
+    }
+
+    /// A part of all records: a list of them, and the number from which to go on, or `None`.
+    #[pyo3(signature = (cursor, limit))]
+    fn scan(&self, py: Python<'_>, cursor: Option<u64>, limit: usize) -> PyResult<Operation> {
+        let active = self.engine.active(py)?;
+        let reply = active.store.scan(cursor.map(Cursor), limit);
+        Ok(Operation::new(py, reply, move |py, page| {
+            let codec = codec_of(py, &active);
+            let next = page.next.map(|Cursor(next)| next);
+            errors::any(py, (records(py, page.records, codec.as_ref())?, next))
+        }))
+    }
+
+    fn cleanup_expired(&self, py: Python<'_>) -> PyResult<Operation> {
+        let reply = self.engine.active(py)?.store.cleanup_expired();
+        Ok(Operation::new(py, reply, |py, count| errors::any(py, count)))
+    }
+
+    fn remove_oldest(&self, py: Python<'_>, count: u64) -> PyResult<Operation> {
+        let reply = self.engine.active(py)?.store.remove_oldest(count);
+        Ok(Operation::new(py, reply, |py, count| errors::any(py, count)))
+    }
+
+    fn clear(&self, py: Python<'_>, key: &str) -> PyResult<Operation> {
+        let reply = self.engine.active(py)?.store.clear(key);
+        Ok(Operation::new(py, reply, |py, was_there| errors::any(py, was_there)))
+    }
+
+    fn clear_all(&self, py: Python<'_>) -> PyResult<Operation> {
+        let reply = self.engine.active(py)?.store.clear_all();
+        Ok(Operation::new(py, reply, |py, count| errors::any(py, count)))
+    }
+
+    fn stats(&self, py: Python<'_>) -> PyResult<Operation> {
+        let reply = self.engine.active(py)?.store.tally();
+        Ok(Operation::new(py, reply, |py, tally| errors::any(py, Py::new(py, IdempotencyStats::new(&tally))?)))
+    }
+
+    fn reset_stats(&self, py: Python<'_>) -> PyResult<Operation> {
+        let reply = self.engine.active(py)?.store.reset_tally();
+        Ok(Operation::new(py, reply, |py, ()| Ok(py.None())))
+    }
+
+    fn cache_info(&self, py: Python<'_>) -> PyResult<Operation> {
+        let active = self.engine.active(py)?;
+        let max_size = active.settings.max_cache_size;
+        let reply = active.store.tally();
+        Ok(Operation::new(py, reply, move |py, tally| {
+            errors::any(py, Py::new(py, CacheInfo::new(py, &tally, max_size)?)?)
+        }))
+    }
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Core>()?;
+    module.add_class::<Operation>()
+}
