@@ -32,6 +32,7 @@ impl Span {
     }
 
     /// A third of the span: how often a lease of this length is renewed.
+    #[must_use]
     pub const fn third(self) -> Self {
         Self(self.0 / 3)
     }

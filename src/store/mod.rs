@@ -40,6 +40,7 @@ pub struct Hold {
 
 /// A request for the right to execute.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent answers to independent questions")]
 pub struct ClaimRequest<'a> {
     /// The key.
     pub key: &'a str,
@@ -59,7 +60,8 @@ pub struct ClaimRequest<'a> {
     pub latch: bool,
     /// Whether the caller goes away rather than wait, so that a busy answer is a prevented duplicate.
     pub refuses_to_wait: bool,
-    /// Whether this call has been counted already: it asks again after a wait.
+    /// Whether this call asks again after a wait. A wait counts nothing, so the answer that ends it counts
+    /// like any other.
     pub asks_again: bool,
     /// How long the claim is believed without renewal.
     pub lease: Span,

@@ -1,0 +1,186 @@
+//! What the memory store costs: `cargo bench --no-default-features --bench store`.
+//!
+//! Time is a manual clock's, so the clock costs nothing; bytes are those asked of the allocator.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::io::{Write, stdout};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use _core::core::clock::{ManualClock, Span, Timestamp};
+use _core::core::error::StoreError;
+use _core::core::record::{Fingerprint, Payload};
+use _core::store::memory::MemoryStore;
+use _core::store::{ClaimRequest, Claimed, Ending, Hold, Limits, Reply, Selector, Store};
+
+struct Counting;
+
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is handed to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+type Done = Result<(), StoreError>;
+
+fn say(line: &str) {
+    writeln!(stdout(), "{line}").unwrap_or_default();
+}
+
+fn ready<T>(reply: Reply<T>) -> Result<T, StoreError> {
+    match reply {
+        Reply::Ready(result) => result,
+        Reply::Pending(_) => unreachable!("the memory store answers at once"),
+    }
+}
+
+fn key(number: usize) -> String {
+    format!("inv-{number:06}:create_card:trello:0123456789abcdef")
+}
+
+struct Caller {
+    fingerprint: Fingerprint,
+    owner: Arc<str>,
+}
+
+impl Caller {
+    fn request<'a>(&'a self, key: &'a str) -> ClaimRequest<'a> {
+        ClaimRequest {
+            key,
+            signal_id: key.split(':').next().unwrap_or_default(),
+            action_type: "create_card",
+            target: "trello",
+            fingerprint: &self.fingerprint,
+            check_params: true,
+            takes_over: false,
+            latch: false,
+            refuses_to_wait: false,
+            asks_again: false,
+            lease: Span::from_secs(30),
+            ttl: Span::from_secs(86_400),
+            owner: &self.owner,
+            params: None,
+            context: None,
+        }
+    }
+
+    fn execute(&self, store: &MemoryStore, key: &str, ttl: Span) -> Done {
+        if let Claimed::Run(begun) = ready(store.claim(&self.request(key)))? {
+            let result: Arc<[u8]> = br#"{"card_id":"5f2b8c1e9d","url":"trello.com/c/x1"}"#.as_slice().into();
+            ready(
+                store.finish(
+                    &Hold { key: key.into(), fence: begun.fence },
+                    Ending::Complete(Payload::Json(result), ttl),
+                ),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a printed mean")]
+fn per(total: u128, count: usize) -> f64 {
+    total as f64 / count as f64
+}
+
+/// The best of a few rounds: what the code costs when the machine is not busy with something else.
+fn best(rounds: usize, count: usize, mut round: impl FnMut() -> Done) -> Result<f64, StoreError> {
+    let mut best = f64::MAX;
+    for _ in 0..rounds {
+        let start = Instant::now();
+        round()?;
+        best = best.min(per(start.elapsed().as_nanos(), count));
+    }
+    Ok(best)
+}
+
+fn filled(caller: &Caller, count: usize, max: Option<usize>) -> Result<(Arc<ManualClock>, MemoryStore), StoreError> {
+    let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000_000_000)));
+    let store =
+        MemoryStore::new(Arc::<ManualClock>::clone(&clock), Limits { max_records: max, refuse_when_full: false });
+    for number in 0..count {
+        clock.advance(Span::from_micros(100));
+        caller.execute(&store, &key(number), Span::from_secs(86_400))?;
+    }
+    Ok((clock, store))
+}
+
+fn hits(caller: &Caller, store: &MemoryStore, count: usize) -> Result<f64, StoreError> {
+    let keys: Vec<String> = (0..count).map(|number| key(number * 7919 % count)).collect();
+    let rounds = (4_000_000 / count).clamp(3, 400);
+    best(rounds, count, || {
+        for key in &keys {
+            black_box(ready(store.claim(&caller.request(key)))?);
+        }
+        Ok(())
+    })
+}
+
+fn size(caller: &Caller, count: usize) -> Done {
+    let before = BYTES.load(Ordering::Relaxed);
+    let start = Instant::now();
+    let (_, store) = filled(caller, count, None)?;
+    let fill = per(start.elapsed().as_nanos(), count);
+    let bytes = per((BYTES.load(Ordering::Relaxed) - before) as u128, count);
+    let hit = hits(caller, &store, count)?;
+    let start = Instant::now();
+    let found = ready(store.find(Selector::ActionType("create_card")))?.len();
+    let find = per(start.elapsed().as_nanos(), found);
+    let start = Instant::now();
+    for number in 0..1000 {
+        black_box(ready(store.find(Selector::SignalId(&format!("inv-{number:06}"))))?);
+    }
+    let signal = per(start.elapsed().as_nanos(), 1000);
+    let start = Instant::now();
+    black_box(ready(store.tally())?);
+    let tally = start.elapsed().as_nanos();
+    say(&format!(
+        "{count:>8} entries: {bytes:6.1} B each; claim + finish {fill:6.0} ns; hit {hit:5.1} ns; \
+         find by action {find:5.1} ns each; find by signal {signal:5.0} ns; tally {tally} ns"
+    ));
+    Ok(())
+}
+
+fn removal(caller: &Caller, count: usize) -> Done {
+    let (clock, store) = filled(caller, count, None)?;
+    clock.advance(Span::from_secs(90_000));
+    let start = Instant::now();
+    let cleaned = ready(store.cleanup_expired())?;
+    let cleanup = per(start.elapsed().as_nanos(), usize::try_from(cleaned).unwrap_or(usize::MAX));
+    let (_clock, store) = filled(caller, count, Some(count))?;
+    let start = Instant::now();
+    caller.execute(&store, "one:more:key:0123456789abcdef", Span::from_secs(1))?;
+    let evicted = ready(store.tally())?.evicted;
+    let eviction = per(start.elapsed().as_nanos(), usize::try_from(evicted).unwrap_or(usize::MAX));
+    say(&format!(
+        "{count:>8} entries: cleanup {cleanup:5.1} ns each of {cleaned}; eviction {eviction:5.1} ns each of {evicted}"
+    ));
+    Ok(())
+}
+
+fn main() -> Result<(), StoreError> {
+    let caller = Caller { fingerprint: Fingerprint([7; 32]), owner: "host:1234".into() };
+    for count in [1_000, 10_000, 100_000, 1_000_000] {
+        size(&caller, count)?;
+    }
+    for count in [10_000, 100_000, 1_000_000] {
+        removal(&caller, count)?;
+    }
+    Ok(())
+}
