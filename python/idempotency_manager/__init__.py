@@ -1,1 +1,185 @@
 """An action never silently runs twice, and a result is never silently lost."""
+
+from __future__ import annotations
+
+from ._config import IdempotencyConfig
+from ._core import (
+    Attempt,
+    CacheInfo,
+    CheckResult,
+    Event,
+    Execution,
+    IdempotencyRecord,
+    IdempotencyStats,
+    after_fork,
+    before_fork,
+    canonicalize,
+    current_execution,
+    generate_idempotency_key,
+    params_are_equivalent,
+    parse_idempotency_key,
+    stop_all,
+)
+from ._decorator import idempotent
+from ._default import (
+    aexecute_with_idempotency,
+    check_executed,
+    cleanup_expired,
+    cleanup_oldest_entries,
+    clear_all_cache,
+    clear_idempotency_key,
+    configure,
+    execute_with_idempotency,
+    find_keys_by_action_type,
+    find_keys_by_signal_id,
+    find_keys_by_target,
+    get_cache_info,
+    get_cached_keys,
+    get_config,
+    get_expiring_soon,
+    get_idempotency_record,
+    get_idempotency_stats,
+    get_manager,
+    mark_executed,
+    reset_stats,
+    start_auto_cleanup,
+    stop_auto_cleanup,
+)
+from ._manager import AsyncIdempotencyManager, IdempotencyManager
+from ._signal import signal
+from ._types import NOT_EXECUTED, Clock, Codec, State
+from .exceptions import (
+    AlreadyInProgressError,
+    CacheFullError,
+    ConfigurationError,
+    IdempotencyError,
+    InDoubtError,
+    InvalidActionError,
+    InvalidKeyError,
+    LeaseLostError,
+    NotInDoubtError,
+    ParamsMismatchError,
+    PreviousFailureError,
+    ReentrantCallError,
+    ResultNotRecordedError,
+    ResultUnavailableError,
+    StoreError,
+    StoreUnavailableError,
+    UnsupportedParamError,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._action import Action, ActionLike, ParsedKey
+    from ._duration import Duration
+    from ._types import OnConcurrent, OnInDoubt
+
+__all__ = [
+    "NOT_EXECUTED",
+    "Action",
+    "ActionLike",
+    "AlreadyInProgressError",
+    "AsyncIdempotencyManager",
+    "Attempt",
+    "CacheFullError",
+    "CacheInfo",
+    "CheckResult",
+    "Clock",
+    "Codec",
+    "ConfigurationError",
+    "Duration",
+    "Event",
+    "Execution",
+    "IdempotencyConfig",
+    "IdempotencyError",
+    "IdempotencyManager",
+    "IdempotencyRecord",
+    "IdempotencyStats",
+    "InDoubtError",
+    "InvalidActionError",
+    "InvalidKeyError",
+    "LeaseLostError",
+    "NotInDoubtError",
+    "OnConcurrent",
+    "OnInDoubt",
+    "ParamsMismatchError",
+    "ParsedKey",
+    "PreviousFailureError",
+    "ReentrantCallError",
+    "ResultNotRecordedError",
+    "ResultUnavailableError",
+    "State",
+    "StoreError",
+    "StoreUnavailableError",
+    "UnsupportedParamError",
+    "aexecute_with_idempotency",
+    "canonicalize",
+    "check_executed",
+    "cleanup_expired",
+    "cleanup_oldest_entries",
+    "clear_all_cache",
+    "clear_idempotency_key",
+    "configure",
+    "current_execution",
+    "execute_with_idempotency",
+    "find_keys_by_action_type",
+    "find_keys_by_signal_id",
+    "find_keys_by_target",
+    "generate_idempotency_key",
+    "get_cache_info",
+    "get_cached_keys",
+    "get_config",
+    "get_expiring_soon",
+    "get_idempotency_record",
+    "get_idempotency_stats",
+    "get_manager",
+    "idempotent",
+    "mark_executed",
+    "params_are_equivalent",
+    "parse_idempotency_key",
+    "reset_stats",
+    "signal",
+    "start_auto_cleanup",
+    "stop_auto_cleanup",
+]
+
+# What takes `dataclasses` or `typing` to make is made when somebody first asks for it: the two take longer to import
+# than all of this package.
+_LATER = {
+    "Action": "_action",
+    "ActionLike": "_action",
+    "ParsedKey": "_action",
+    "Duration": "_duration",
+    "OnConcurrent": "_types",
+    "OnInDoubt": "_types",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes are of any type
+    """Make what is imported late."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - only here
+
+    value = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def _register_hooks() -> None:
+    """Keep locks and threads whole across fork, and end the threads at exit."""
+    import atexit  # noqa: PLC0415 - built in
+    import os  # noqa: PLC0415 - imported by every interpreter
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=before_fork,
+            after_in_parent=lambda: after_fork(in_child=False),
+            after_in_child=lambda: after_fork(in_child=True),
+        )
+    atexit.register(stop_all)
+
+
+_register_hooks()

@@ -39,3 +39,7 @@ class ParsedKey:
     action_type: str
     target: str
     params_hash: str | None
+
+
+ActionLike = Action | Mapping[str, Any]
+"""An action, or a mapping with its fields."""

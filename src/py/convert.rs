@@ -44,8 +44,7 @@ pub(super) fn timestamp(time: &Bound<'_, PyAny>) -> PyResult<Timestamp> {
 
 /// A `timedelta`.
 pub(super) fn timedelta(py: Python<'_>, span: Span) -> PyResult<Bound<'_, PyDelta>> {
-    const LONGEST: u64 = 999_999_999 * MICROS_PER_DAY;
-    delta(py, i64::try_from(span.as_micros().min(LONGEST)).unwrap_or(i64::MAX))
+    delta(py, i64::try_from(span.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// The microseconds of a `timedelta`, cut off at what the core can hold.

@@ -86,23 +86,24 @@ enum Input {
 /// An idempotent call of a coroutine function.
 #[pyclass(name = "idempotent_coroutine", module = "idempotency_manager._core")]
 pub(super) struct Coroutine {
-    state: State,
+    /// Locked only to satisfy the compiler that threads may share it: whoever has the coroutine has it exclusively.
+    state: Mutex<State>,
     name: Option<Py<PyAny>>,
 }
 
 impl Coroutine {
     /// A coroutine that runs a call; `step` is where it stands, if it has begun.
     pub(super) fn new(call: Call, step: Option<Step>, purpose: Purpose, name: Option<Py<PyAny>>) -> Self {
-        Self { state: State::Fresh(Box::new(Live { call, purpose, delegate: None, next: step })), name }
+        Self { state: Mutex::new(State::Fresh(Box::new(Live { call, purpose, delegate: None, next: step }))), name }
     }
 
     /// A coroutine whose value is at hand.
     pub(super) const fn replay(value: Py<PyAny>) -> Self {
-        Self { state: State::Replay(value), name: None }
+        Self { state: Mutex::new(State::Replay(value)), name: None }
     }
 
     fn resume(&mut self, py: Python<'_>, input: Input) -> PyResult<Sent> {
-        match (std::mem::replace(&mut self.state, State::Over), input) {
+        match (std::mem::replace(self.state.get_mut(), State::Over), input) {
             (State::Replay(value), Input::Send(_)) => Ok(Sent::Return(value)),
             (State::Replay(_) | State::Fresh(_), Input::Throw(error)) => Err(error),
             (State::Over, Input::Throw(error)) => Err(error),
@@ -122,7 +123,7 @@ impl Coroutine {
     fn go_on(&mut self, py: Python<'_>, mut live: Box<Live>, input: Input) -> PyResult<Sent> {
         let sent = live.go_on(py, input);
         if matches!(sent, Ok(Sent::Yield(_))) {
-            self.state = State::Live(live);
+            *self.state.get_mut() = State::Live(live);
         } else if let (Ok(_), Purpose::Enter(block)) = (&sent, live.purpose) {
             block.get().keep(live.call);
         }
@@ -423,7 +424,7 @@ impl Coroutine {
 
     /// Ends the coroutine where it stands; an action that was executing is in doubt.
     fn close(&mut self, py: Python<'_>) -> PyResult<()> {
-        match std::mem::replace(&mut self.state, State::Over) {
+        match std::mem::replace(self.state.get_mut(), State::Over) {
             State::Live(mut live) => live.close(py),
             _ => Ok(()),
         }
@@ -433,7 +434,8 @@ impl Coroutine {
 impl Drop for Coroutine {
     /// Forgetting `await` means that nothing ran: say so, as Python does of its own coroutines.
     fn drop(&mut self) {
-        if let (State::Fresh(_), Some(name)) = (&self.state, self.name.take()) {
+        let name = self.name.take();
+        if let (State::Fresh(_), Some(name)) = (&*self.state.get_mut(), name) {
             Python::try_attach(|py| {
                 let text = format!("coroutine '{name}' was never awaited");
                 let warned = std::ffi::CString::new(text)
@@ -443,7 +445,7 @@ impl Drop for Coroutine {
                     error.write_unraisable(py, None);
                 }
             });
-        } else if let State::Live(live) = &mut self.state {
+        } else if let State::Live(live) = self.state.get_mut() {
             Python::try_attach(|py| {
                 if let Err(error) = live.close(py) {
                     error.write_unraisable(py, None);

@@ -4,7 +4,7 @@ use pyo3::IntoPyObjectExt;
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 
-use crate::core::error::{ActionError, StoreError};
+use crate::core::error::StoreError;
 
 /// An exception of `idempotency_manager.exceptions`, made of its constructor's arguments.
 pub(super) fn exception<'py>(py: Python<'py>, class: &str, args: impl PyCallArgs<'py>) -> PyErr {
@@ -22,15 +22,6 @@ pub(super) fn invalid_action(py: Python<'_>, text: impl Into<String>) -> PyErr {
 /// `ConfigurationError` with this text.
 pub(super) fn configuration(py: Python<'_>, text: impl Into<String>) -> PyErr {
     exception(py, "ConfigurationError", (text.into(),))
-}
-
-/// What an action or a key that can't be raises.
-pub(super) fn of_action(py: Python<'_>, error: &ActionError) -> PyErr {
-    let class = match error {
-        ActionError::EmptyField { .. } => "InvalidActionError",
-        ActionError::InvalidKey { .. } => "InvalidKeyError",
-    };
-    exception(py, class, (error.to_string(),))
 }
 
 /// What a store's failure raises.

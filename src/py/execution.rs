@@ -141,7 +141,7 @@ impl Execution {
     /// A `UUIDv5` of the key as text, the same on every retry: for services that take a client-made id.
     #[getter]
     fn uuid(&self, py: Python<'_>) -> PyResult<String> {
-        py.import("idempotency_manager._types")?.call_method1("uuid_of_key", (&*self.key,))?.extract()
+        py.import("idempotency_manager._revive")?.call_method1("uuid_of_key", (&*self.key,))?.extract()
     }
 
     /// Says that the effect may happen from here on; kept in the store, so it survives a crash. An error means that the

@@ -87,19 +87,45 @@ impl Core {
 }
 
 /// What `mark` is told beside the result.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
+#[derive(Default)]
 struct Metadata<'py> {
-    #[pyo3(default)]
     signal_id: Option<String>,
-    #[pyo3(default)]
     action_type: Option<String>,
-    #[pyo3(default)]
     target: Option<String>,
-    #[pyo3(default)]
     params: Option<Bound<'py, PyAny>>,
-    #[pyo3(default)]
     context: Option<Bound<'py, PyAny>>,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Metadata<'py> {
+    type Error = PyErr;
+
+    fn extract(mapping: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let py = mapping.py();
+        let given = PyDict::new(py);
+        given.call_method1("update", (mapping,))?;
+        let mut metadata = Self::default();
+        for (name, value) in given {
+            if value.is_none() {
+                continue;
+            }
+            let field: String = name.str()?.extract()?;
+            let text = || {
+                value.extract::<String>().map_err(|_| errors::invalid_action(py, format!("metadata: {field} is not text")))
+            };
+            match &*field {
+                "signal_id" => metadata.signal_id = Some(text()?),
+                "action_type" => metadata.action_type = Some(text()?),
+                "target" => metadata.target = Some(text()?),
+                "params" => metadata.params = Some(value),
+                "context" => metadata.context = Some(value),
+                unknown => {
+                    let known = "signal_id, action_type, target, params and context";
+                    return Err(errors::invalid_action(py, format!("metadata: there is no field {unknown:?}; known are {known}")));
+                }
+            }
+        }
+        Ok(metadata)
+    }
 }
 
 impl Metadata<'_> {
@@ -251,7 +277,7 @@ impl Core {
         Ok(Operation::new(py, reply, |py, ()| Ok(py.None())))
     }
 
-    fn get(&self, py: Python<'_>, key: &str) -> PyResult<Operation> {
+    pub(super) fn get(&self, py: Python<'_>, key: &str) -> PyResult<Operation> {
         let active = self.engine.active(py)?;
         let reply = active.store.get(key);
         Ok(Operation::new(py, reply, move |py, record| {
@@ -302,7 +328,7 @@ impl Core {
         Ok(Operation::new(py, reply, |py, count| errors::any(py, count)))
     }
 
-    fn clear(&self, py: Python<'_>, key: &str) -> PyResult<Operation> {
+    pub(super) fn clear(&self, py: Python<'_>, key: &str) -> PyResult<Operation> {
         let reply = self.engine.active(py)?.store.clear(key);
         Ok(Operation::new(py, reply, |py, was_there| errors::any(py, was_there)))
     }

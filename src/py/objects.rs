@@ -49,7 +49,7 @@ impl PyRecord {
     }
 
     fn json(py: Python<'_>, bytes: Option<&Arc<[u8]>>) -> PyResult<Option<Py<PyAny>>> {
-        bytes.map(|bytes| codec::decode(py, bytes, None)).transpose()
+        bytes.map(|bytes| codec::decode_plain(py, bytes)).transpose()
     }
 
     const fn state_name(&self) -> &'static str {
@@ -110,6 +110,7 @@ impl PyRecord {
     #[getter]
     fn result(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         match &self.record.status {
+            Status::Completed { result: Payload::Json(bytes), .. } => codec::decode_plain(py, bytes).map(Some),
             Status::Completed { result, .. } => load(py, result, None, self.codec.as_ref()),
             _ => Ok(None),
         }
@@ -176,7 +177,7 @@ impl PyRecord {
         for name in FIELDS {
             fields.set_item(name, slf.getattr(name)?)?;
         }
-        Ok((py.import("idempotency_manager._types")?.getattr("restore_record")?, (fields,)))
+        Ok((py.import("idempotency_manager._revive")?.getattr("restore_record")?, (fields,)))
     }
 }
 

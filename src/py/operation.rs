@@ -44,11 +44,6 @@ impl Operation {
         }))
     }
 
-    /// An operation whose value is at hand.
-    pub(super) fn ready(result: PyResult<Py<PyAny>>) -> Self {
-        Self(Mutex::new(State::Ready(result)))
-    }
-
     fn take(&self) -> State {
         std::mem::replace(&mut *self.0.lock(), State::Taken)
     }
@@ -57,7 +52,7 @@ impl Operation {
 #[pymethods]
 impl Operation {
     /// The value, waited for in this thread.
-    fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    pub(super) fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.take() {
             State::Ready(result) => result,
             State::Pending(mut future) => loop {

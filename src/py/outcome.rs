@@ -57,7 +57,7 @@ fn failure(py: Python<'_>, error: &PyErr) -> PyResult<Failure> {
 pub(super) fn rebuild(py: Python<'_>, failure: &Failure, rules: &Rules) -> PyResult<Option<PyErr>> {
     let Some(args) = &failure.args else { return Ok(None) };
     let args = codec::decode(py, args, None)?;
-    let helper = py.import("idempotency_manager._types")?.getattr("rebuild_exception")?;
+    let helper = py.import("idempotency_manager._revive")?.getattr("rebuild_exception")?;
     let error = helper.call1((&*failure.class, args, &rules.replay_errors))?;
     Ok((!error.is_none()).then(|| PyErr::from_value(error)))
 }

@@ -68,10 +68,10 @@ pub(super) struct Signature {
 }
 
 impl Signature {
-    /// Of `(name, positional, keyword, default or the function `missing`)` of each parameter, the names of those that are
+    /// Of `(name, positional, keyword, (default,) or None)` of each parameter, the names of those that are
     /// params, and the name of the one that gives the signal.
     pub(super) fn new(
-        parameters: Vec<(Bound<'_, PyString>, bool, bool, Option<Py<PyAny>>)>,
+        parameters: Vec<(Bound<'_, PyString>, bool, bool, Option<(Py<PyAny>,)>)>,
         params: &[String],
         signal: Option<&str>,
     ) -> PyResult<Self> {
@@ -89,6 +89,7 @@ impl Signature {
                 prefix.push(b':');
                 members.push(Member { prefix: prefix.into(), name: text.into(), parameter: number });
             }
+            let default = default.map(|(default,)| default);
             own.push(Parameter { name: name.unbind(), positional, keyword, default });
         }
         members.sort_by(|one, other| compare_names(&one.name, &other.name));

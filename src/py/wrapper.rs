@@ -86,7 +86,7 @@ fn default_core(py: Python<'_>) -> PyResult<Py<Core>> {
     made.ok_or_else(|| errors::configuration(py, "the default manager could not be made"))
 }
 
-type Key = SmallVec<[u8; 160]>;
+type Key = SmallVec<[u8; 128]>;
 type Arguments<'a, 'py> = [Borrowed<'a, 'py, PyAny>];
 
 impl Wrapper {
@@ -148,7 +148,7 @@ impl Wrapper {
     }
 
     /// The key of a call, without a fingerprint where the params are no part of it.
-    fn key(&self, py: Python<'_>, signal: &str, digest: Option<&Fingerprint>) -> PyResult<Key> {
+    fn compose(&self, py: Python<'_>, signal: &str, digest: Option<&Fingerprint>) -> PyResult<Key> {
         if signal.is_empty() {
             return Err(errors::invalid_action(py, format!("{}: signal_id is empty", self.name(py))));
         }
@@ -204,8 +204,8 @@ impl Wrapper {
             signature.encode(py, plan, arguments, buffer)?;
             Ok::<_, PyErr>(fingerprint(buffer))
         })?;
-        let key = self.key(py, signal, active.settings.include_params_in_key.then_some(&digest))?;
-        let key = std::str::from_utf8(&key)?;
+        let key = self.compose(py, signal, active.settings.include_params_in_key.then_some(&digest))?;
+        let key = str::from_utf8(&key).unwrap_or_else(|_| unreachable!("escaped UTF-8 stays UTF-8"));
         let kept = self.kept_params(py, active, signature, plan, arguments)?;
         let request = self.request(&resolved, key, signal, &digest, kept.as_deref());
         let claimed = if self.is_async { active.store.replay(&request) } else { Some(active.store.claim(&request)) };
@@ -343,7 +343,7 @@ impl Wrapper {
         receiver: Option<&Py<PyAny>>,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<(Named, Arc<Resolved>)> {
+    ) -> PyResult<Named> {
         let mut arguments: Vec<Bound<'_, PyAny>> = Vec::with_capacity(args.len() + 1);
         if self.has_receiver.load(Ordering::Acquire) {
             arguments.push(receiver.map_or_else(|| py.None(), |receiver| receiver.clone_ref(py)).into_bound(py));
@@ -379,7 +379,7 @@ impl Wrapper {
             },
             None => self.bind(py, &arguments, positional, keywords.as_ref())?(&resolved.active)?,
         };
-        Ok((named, resolved))
+        Ok(named)
     }
 }
 
@@ -421,7 +421,7 @@ impl Wrapper {
         is_async: bool,
         action: String,
         target: String,
-        parameters: Option<Vec<(Bound<'_, PyString>, bool, bool, Option<Py<PyAny>>)>>,
+        parameters: Option<Vec<(Bound<'_, PyString>, bool, bool, Option<(Py<PyAny>,)>)>>,
         params: Vec<String>,
         signal: Option<&str>,
         bind: Py<PyAny>,
@@ -451,13 +451,37 @@ impl Wrapper {
         })
     }
 
-    /// The key that a call with these arguments would have.
+    /// The key that a call with these arguments would have. A method's receiver is left out.
     #[pyo3(signature = (*args, **kwargs))]
-    fn key_of(&self, py: Python<'_>, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<String> {
-        Ok(self.named(py, None, args, kwargs)?.0.key.to_string())
+    fn key(&self, py: Python<'_>, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<String> {
+        Ok(self.named(py, None, args, kwargs)?.key.to_string())
     }
 
-    /// `key_of` with a method's receiver.
+    /// The record of a call with these arguments, or `None`.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn record(
+        &self,
+        py: Python<'_>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let key = self.named(py, None, args, kwargs)?.key;
+        self.core(py)?.get().get(py, &key)?.wait(py)
+    }
+
+    /// Forgets a call with these arguments; answers whether there was a live record.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn clear(
+        &self,
+        py: Python<'_>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let key = self.named(py, None, args, kwargs)?.key;
+        self.core(py)?.get().clear(py, &key)?.wait(py)
+    }
+
+    /// `key` with a method's receiver.
     #[pyo3(signature = (receiver, args, kwargs))]
     fn key_with(
         &self,
@@ -466,7 +490,7 @@ impl Wrapper {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<String> {
-        Ok(self.named(py, Some(&receiver), args, kwargs)?.0.key.to_string())
+        Ok(self.named(py, Some(&receiver), args, kwargs)?.key.to_string())
     }
 
     /// The core whose records this function's calls are kept in.

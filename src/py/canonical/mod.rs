@@ -18,7 +18,7 @@ mod shapes;
 mod stand_ins;
 mod thorough;
 
-pub(crate) use action::{ActionFields, action_error, invalid_action};
+pub(crate) use action::ActionFields;
 pub(crate) use refusal::Refusal;
 
 use crate::core::canonical;

@@ -1,0 +1,100 @@
+"""What both managers are made of: a native core, a configuration, and what takes no waiting."""
+
+from __future__ import annotations
+
+from ._config import make_config, replaced, store_url
+from ._core import Core
+from ._options import native_settings, read_options
+from .exceptions import InvalidActionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from ._action import ActionLike
+    from ._config import IdempotencyConfig
+    from ._duration import Duration
+
+
+class BaseManager:
+    """Owns one store; see `IdempotencyManager` and `AsyncIdempotencyManager`."""
+
+    def __init__(self, store: str | None = None, /, **config: Any) -> None:  # noqa: ANN401 - each setting has its own type
+        store = config.pop("store", store)
+        self._config = make_config(store, config)
+        scalars, policies = native_settings(self._config)
+        self._core = Core(store_url(self._config).text, scalars, policies)
+
+    @property
+    def config(self) -> IdempotencyConfig:
+        """The configuration; frozen."""
+        return self._config
+
+    def configure(self, **config: Any) -> None:  # noqa: ANN401 - each setting has its own type
+        """Change the configuration at once, on a live manager; what is under way ends under the old one.
+
+        Args:
+            **config: Fields of `IdempotencyConfig`. Another `store` or `clock` opens another store: the records stay in
+                the old one.
+
+        Raises:
+            ConfigurationError: A field is unknown or can't have its value; nothing changes then.
+        """
+        changed = replaced(self._config, config)
+        self._core.configure(store_url(changed).text, *native_settings(changed))
+        self._config = changed
+
+    def generate_key(self, action: ActionLike | None = None, /, **fields: Any) -> str:  # noqa: ANN401 - an action's fields
+        """Give the key of an action under this configuration: `signal_id:action:target:params_hash`.
+
+        Args:
+            action: An `Action`, or a mapping with its fields.
+            **fields: Or the fields by keyword.
+
+        Raises:
+            InvalidActionError: A field is missing, empty, unknown or not text.
+            UnsupportedParamError: A param has no canonical form.
+        """
+        if action is not None and fields:
+            raise InvalidActionError("give an action or its fields, not both")
+        return self._core.key(fields if action is None else action)
+
+    def idempotent(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:  # noqa: ANN401 - see `idempotent`
+        """Decorate a function with this manager; the options are those of `idempotent`."""
+        from ._decorator import idempotent  # noqa: PLC0415 - it needs this module for its types
+
+        return idempotent(function, manager=self, **options)  # type: ignore[call-overload]
+
+    def _options(self, ttl: Duration | None, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        if ttl is None and not options:
+            return None
+        return read_options({"ttl": ttl, **options}, self._config.lease)
+
+    def start_auto_cleanup(self) -> None:
+        """Start the removal of expired records in the background, at every `cleanup_interval`."""
+        self._core.start_auto_cleanup()
+
+    def stop_auto_cleanup(self) -> None:
+        """Stop it."""
+        self._core.stop_auto_cleanup()
+
+    def __repr__(self) -> str:
+        """Show the store, without its password."""
+        return f"{type(self).__name__}({self._config.store!r})"
+
+
+def resolution(result: object, unset: object, *, not_executed: bool) -> bool:
+    """Tell what a person says of an action in doubt: True that it happened, with a result.
+
+    Raises:
+        InvalidActionError: It says both or neither.
+    """
+    if (result is not unset) == not_executed:
+        both = "both" if not_executed else "neither"
+        raise InvalidActionError(f"result and not_executed: {both} given; give the result=… or not_executed=True")
+    return not not_executed
+
+
+UNSET: Any = object()
+"""A result that is not given, since None is one."""

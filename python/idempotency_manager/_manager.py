@@ -1,0 +1,395 @@
+"""The managers: one for threads, one for asyncio tasks, over the same native core."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ._base import UNSET, BaseManager, resolution
+from ._duration import to_timedelta
+from ._options import microseconds, read_ttl
+from ._parameters import is_coroutine_function
+from ._types import final
+from ._walk import Walk, arun, fetch, filtered_keys, run
+from .exceptions import InvalidActionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    from types import TracebackType
+    from typing import Any, Self, TypeVar
+
+    from ._action import ActionLike
+    from ._core import Attempt, CacheInfo, CheckResult, IdempotencyRecord, IdempotencyStats
+    from ._duration import Duration
+    from ._types import State
+
+    T = TypeVar("T")
+
+_HOUR = timedelta(hours=1)
+
+
+def _within(within: Duration) -> int:
+    return microseconds(to_timedelta(within, "within"))
+
+
+def _count(count: int) -> int:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise InvalidActionError(f"count={count!r}: give a whole number of records, 0 or more")
+    return count
+
+
+def _check_executor(executor: object) -> None:
+    """Refuse a coroutine function before anything is claimed: a synchronous call can't await it."""
+    if is_coroutine_function(executor):
+        name = getattr(executor, "__qualname__", repr(executor))
+        remedy = "use aexecute, or an AsyncIdempotencyManager"
+        raise InvalidActionError(f"{name} is a coroutine function, which a synchronous call can't await; {remedy}")
+
+
+@final
+class IdempotencyManager(BaseManager):
+    """Owns one store. Thread-safe, usable after fork, a context manager.
+
+    Args:
+        store: The store's URL.
+        **config: Fields of `IdempotencyConfig`.
+
+    Raises:
+        ConfigurationError: A field is unknown or can't have its value.
+    """
+
+    def close(self) -> None:
+        """End the background thread. Calls that are under way end as they would have; new ones are refused."""
+        self._core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------- execute
+
+    def execute(
+        self,
+        action: ActionLike,
+        executor: Callable[[], T],
+        *,
+        ttl: Duration | None = None,
+        **options: Any,  # noqa: ANN401 - each option has its own type
+    ) -> T:
+        """Run the executor once and keep its result for every duplicate.
+
+        Args:
+            action: The action, as an `Action` or a mapping with its fields.
+            executor: What has the effect; takes nothing.
+            ttl: How long the result is kept; `default_ttl` if None.
+            **options: `on_concurrent`, `on_in_doubt`, `in_doubt_on`, `not_executed_on`, `replay_errors`, `latch`,
+                `result_type` or `codec`, in place of the configured ones.
+
+        Returns:
+            The executor's own return value, or an equal one of the same type that an earlier call had.
+
+        Raises:
+            InvalidActionError: The action can't be, or the executor is a coroutine function.
+            AlreadyInProgressError: Another caller is at it, and has not finished in time.
+            InDoubtError: Nobody knows whether the effect happened.
+            ParamsMismatchError: The key is taken by other params.
+            LeaseLostError: The claim was taken over meanwhile; the error carries the result.
+            StoreUnavailableError: The store is out of reach; the effect has not happened.
+            ResultNotRecordedError: The effect happened and the store can't be told; the error carries the result.
+        """
+        _check_executor(executor)
+        return self._core.execute(action, executor, self._options(ttl, options))  # type: ignore[no-any-return]
+
+    def aexecute(
+        self,
+        action: ActionLike,
+        executor: Callable[[], Awaitable[T]],
+        *,
+        ttl: Duration | None = None,
+        **options: Any,  # noqa: ANN401 - each option has its own type
+    ) -> Coroutine[Any, Any, T]:
+        """Do the same as `execute` in an asyncio task, with an executor that is awaited."""
+        return self._core.aexecute(action, executor, self._options(ttl, options))
+
+    def claim(
+        self,
+        action: ActionLike,
+        *,
+        ttl: Duration | None = None,
+        **options: Any,  # noqa: ANN401 - each option has its own type
+    ) -> AbstractContextManager[Attempt]:
+        """Claim the right to execute for a `with` block, which ends it by `attempt.complete(result)` or `.release()`.
+
+        A block that is left without either raises an error that says so, and leaves the action in doubt.
+        """
+        return self._core.claim(action, self._options(ttl, options))
+
+    def aclaim(
+        self,
+        action: ActionLike,
+        *,
+        ttl: Duration | None = None,
+        **options: Any,  # noqa: ANN401 - each option has its own type
+    ) -> AbstractAsyncContextManager[Attempt]:
+        """Do the same as `claim` for an `async with` block."""
+        return self._core.claim(action, self._options(ttl, options))
+
+    # ---------------------------------------------------------------- by hand
+
+    def check_executed(self, key: str, /) -> CheckResult:
+        """Look a result up: counts a hit or a miss, claims nothing. Only a claim is safe against a race."""
+        return self._core.check(key).wait()
+
+    def mark_executed(
+        self,
+        key: str,
+        result: Any,  # noqa: ANN401 - any result
+        ttl: Duration | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record a result by hand, over whatever is there.
+
+        Args:
+            key: The key.
+            result: The result.
+            ttl: How long it is kept; `default_ttl` if None.
+            metadata: `signal_id`, `action_type`, `target`, `params` and `context`, as on the record. Without params, any
+                params match.
+        """
+        micros = None if ttl is None else read_ttl(ttl, self._config.lease)
+        self._core.mark(key, result, micros, metadata or {}).wait()
+
+    def resolve_in_doubt(
+        self,
+        key: str,
+        /,
+        *,
+        result: Any = UNSET,  # noqa: ANN401 - any result
+        not_executed: bool = False,
+    ) -> None:
+        """Say what became of an action in doubt: it happened, with this result, or it did not.
+
+        Raises:
+            NotInDoubtError: The key is not in doubt.
+        """
+        executed = resolution(result, UNSET, not_executed=not_executed)
+        self._core.resolve(key, executed, None if result is UNSET else result).wait()
+
+    # ---------------------------------------------------------------- look
+
+    def get_record(self, key: str, /) -> IdempotencyRecord | None:
+        """Give a key's record; counts nothing."""
+        return self._core.get(key).wait()
+
+    def get_keys(self, filter: Callable[[IdempotencyRecord], bool] | None = None, /) -> list[str]:  # noqa: A002 - the contract's
+        """Give the keys of all records, or of those that the filter takes."""
+        return run(filtered_keys(self._core, filter))
+
+    def find_keys_by_action_type(self, action_type: str, /) -> list[str]:
+        """Give the keys of an action type, by index."""
+        return self._core.find_by_action_type(action_type).wait()
+
+    def find_keys_by_target(self, target: str, /) -> list[str]:
+        """Give the keys of a target, by index."""
+        return self._core.find_by_target(target).wait()
+
+    def find_keys_by_signal_id(self, signal_id: str, /) -> list[str]:
+        """Give the keys of a signal, by index."""
+        return self._core.find_by_signal_id(signal_id).wait()
+
+    def get_expiring_soon(self, within: Duration = _HOUR, /) -> list[IdempotencyRecord]:
+        """Give the records that end within a duration, the next to end first."""
+        return run(fetch(self._core, self._core.find_expiring(_within(within))))
+
+    def get_in_doubt(self) -> list[IdempotencyRecord]:
+        """Give the records in doubt, lapsed claims included."""
+        return run(fetch(self._core, self._core.find_in_doubt()))
+
+    def iter_records(
+        self,
+        *,
+        action_type: str | None = None,
+        target: str | None = None,
+        signal_id: str | None = None,
+        state: State | None = None,
+    ) -> Iterator[IdempotencyRecord]:
+        """Iterate over the records that fit, fetched a part at a time."""
+        return iter(Walk(self._core, action_type, target, signal_id, state))
+
+    # ---------------------------------------------------------------- keep house
+
+    def cleanup_expired(self) -> int:
+        """Remove expired records; answers with their number."""
+        return self._core.cleanup_expired().wait()
+
+    def cleanup_oldest_entries(self, count: int, /) -> int:
+        """Remove up to `count` finished records, those that finished first; answers with their number."""
+        return self._core.remove_oldest(_count(count)).wait()
+
+    def clear_key(self, key: str, /) -> bool:
+        """Forget a key, whatever its state; answers whether there was a live record."""
+        return self._core.clear(key).wait()
+
+    def clear_all(self) -> int:
+        """Forget all keys; answers with the number of live records."""
+        return self._core.clear_all().wait()
+
+    # ---------------------------------------------------------------- measure
+
+    def stats(self) -> IdempotencyStats:
+        """Give the counters and what is held now."""
+        return self._core.stats().wait()
+
+    def reset_stats(self) -> None:
+        """Set all counters to zero; records stay."""
+        self._core.reset_stats().wait()
+
+    def cache_info(self) -> CacheInfo:
+        """Tell how full the store is."""
+        return self._core.cache_info().wait()
+
+
+@final
+class AsyncIdempotencyManager(BaseManager):
+    """The same constructor and the same operations under the same names as coroutines, over the same core.
+
+    `execute` takes an async or a plain executor; `claim` is an async context manager; `iter_records` an async iterator;
+    `generate_key`, `config`, `configure` and `idempotent` stay plain. `idempotent` wraps plain functions and coroutine
+    functions.
+    """
+
+    async def close(self) -> None:
+        """See `IdempotencyManager.close`."""
+        self._core.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def execute(
+        self,
+        action: ActionLike,
+        executor: Callable[[], Awaitable[T]] | Callable[[], T],
+        *,
+        ttl: Duration | None = None,
+        **options: Any,  # noqa: ANN401 - each option has its own type
+    ) -> Coroutine[Any, Any, T]:
+        """See `IdempotencyManager.execute`; the executor is awaited if what it returns can be."""
+        return self._core.aexecute(action, executor, self._options(ttl, options))
+
+    aexecute = execute
+
+    def claim(
+        self,
+        action: ActionLike,
+        *,
+        ttl: Duration | None = None,
+        **options: Any,  # noqa: ANN401 - each option has its own type
+    ) -> AbstractAsyncContextManager[Attempt]:
+        """See `IdempotencyManager.aclaim`."""
+        return self._core.claim(action, self._options(ttl, options))
+
+    aclaim = claim
+
+    async def check_executed(self, key: str, /) -> CheckResult:
+        """See `IdempotencyManager.check_executed`."""
+        return await self._core.check(key)
+
+    async def mark_executed(
+        self,
+        key: str,
+        result: Any,  # noqa: ANN401 - any result
+        ttl: Duration | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """See `IdempotencyManager.mark_executed`."""
+        micros = None if ttl is None else read_ttl(ttl, self._config.lease)
+        await self._core.mark(key, result, micros, metadata or {})
+
+    async def resolve_in_doubt(
+        self,
+        key: str,
+        /,
+        *,
+        result: Any = UNSET,  # noqa: ANN401 - any result
+        not_executed: bool = False,
+    ) -> None:
+        """See `IdempotencyManager.resolve_in_doubt`."""
+        executed = resolution(result, UNSET, not_executed=not_executed)
+        await self._core.resolve(key, executed, None if result is UNSET else result)
+
+    async def get_record(self, key: str, /) -> IdempotencyRecord | None:
+        """See `IdempotencyManager.get_record`."""
+        return await self._core.get(key)
+
+    async def get_keys(self, filter: Callable[[IdempotencyRecord], bool] | None = None, /) -> list[str]:  # noqa: A002 - the contract's
+        """See `IdempotencyManager.get_keys`."""
+        return await arun(filtered_keys(self._core, filter))
+
+    async def find_keys_by_action_type(self, action_type: str, /) -> list[str]:
+        """See `IdempotencyManager.find_keys_by_action_type`."""
+        return await self._core.find_by_action_type(action_type)
+
+    async def find_keys_by_target(self, target: str, /) -> list[str]:
+        """See `IdempotencyManager.find_keys_by_target`."""
+        return await self._core.find_by_target(target)
+
+    async def find_keys_by_signal_id(self, signal_id: str, /) -> list[str]:
+        """See `IdempotencyManager.find_keys_by_signal_id`."""
+        return await self._core.find_by_signal_id(signal_id)
+
+    async def get_expiring_soon(self, within: Duration = _HOUR, /) -> list[IdempotencyRecord]:
+        """See `IdempotencyManager.get_expiring_soon`."""
+        return await arun(fetch(self._core, self._core.find_expiring(_within(within))))
+
+    async def get_in_doubt(self) -> list[IdempotencyRecord]:
+        """See `IdempotencyManager.get_in_doubt`."""
+        return await arun(fetch(self._core, self._core.find_in_doubt()))
+
+    def iter_records(
+        self,
+        *,
+        action_type: str | None = None,
+        target: str | None = None,
+        signal_id: str | None = None,
+        state: State | None = None,
+    ) -> AsyncIterator[IdempotencyRecord]:
+        """See `IdempotencyManager.iter_records`."""
+        return Walk(self._core, action_type, target, signal_id, state).__aiter__()
+
+    async def cleanup_expired(self) -> int:
+        """See `IdempotencyManager.cleanup_expired`."""
+        return await self._core.cleanup_expired()
+
+    async def cleanup_oldest_entries(self, count: int, /) -> int:
+        """See `IdempotencyManager.cleanup_oldest_entries`."""
+        return await self._core.remove_oldest(_count(count))
+
+    async def clear_key(self, key: str, /) -> bool:
+        """See `IdempotencyManager.clear_key`."""
+        return await self._core.clear(key)
+
+    async def clear_all(self) -> int:
+        """See `IdempotencyManager.clear_all`."""
+        return await self._core.clear_all()
+
+    async def stats(self) -> IdempotencyStats:
+        """See `IdempotencyManager.stats`."""
+        return await self._core.stats()
+
+    async def reset_stats(self) -> None:
+        """See `IdempotencyManager.reset_stats`."""
+        await self._core.reset_stats()
+
+    async def cache_info(self) -> CacheInfo:
+        """See `IdempotencyManager.cache_info`."""
+        return await self._core.cache_info()
