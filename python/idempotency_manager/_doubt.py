@@ -26,7 +26,6 @@ from ._doubt_table import (
     TRANSFER_FRAMES,
     UNROUTABLE,
     UNSENT_GRPC_DETAILS,
-    WRAP_BY_CONTEXT,
     Verdict,
 )
 
@@ -88,15 +87,17 @@ class _Judge:
     def _judge_with_wrapped(
         self, error: BaseException, own: Verdict | None, *, bare: bool, excused: bool, depth: int
     ) -> Verdict | None:
-        explains = excused or (own is Verdict.UNSENT and not bare)
+        explains = own is not Verdict.DOUBT and (excused or (own is Verdict.UNSENT and not bare))
         wrapped = list(_wrapped(error))
         verdicts = [self.judge(inner, excused=explains, depth=depth + 1) for inner in wrapped]
-        if own is Verdict.DOUBT and not excused:
+        if own is Verdict.DOUBT:
             return Verdict.UNSENT if Verdict.UNSENT in verdicts and Verdict.DOUBT not in verdicts else own
         handled = error.__context__
         if handled is not None and not error.__suppress_context__:
-            # A bare error explains nothing that was handled before it; a client's own does.
-            verdicts.append(self.judge(handled, excused=explains and not bare, depth=depth + 1))
+            # A client's error may be raised while it handles the bare one it explains. A bare error explains
+            # nothing that was handled before it, but for the cancellation that a timeout was made of.
+            same = not bare or (isinstance(error, TimeoutError) and type(handled).__name__ == "CancelledError")
+            verdicts.append(self.judge(handled, excused=explains and same, depth=depth + 1))
         if Verdict.DOUBT in verdicts:
             return Verdict.DOUBT
         return Verdict.UNSENT if own is not None or Verdict.UNSENT in verdicts else None
@@ -154,13 +155,11 @@ def _wrapped(error: BaseException) -> Iterator[BaseException]:
         yield from error.exceptions
     if error.__cause__ is not None:
         yield error.__cause__
-    for named in (*error.args, getattr(error, "reason", None)):
+    options = getattr(error, "kwargs", None)  # where botocore keeps it
+    inner = options.get("error") if isinstance(options, dict) else None
+    for named in (*error.args, getattr(error, "reason", None), inner):
         candidates = named if isinstance(named, tuple | list) else (named,)
         yield from (one for one in candidates if isinstance(one, BaseException))
-    handled = error.__context__
-    by_context = type(error).__module__.partition(".")[0] in WRAP_BY_CONTEXT
-    if by_context and handled is not None and not error.__suppress_context__:
-        yield handled
 
 
 def _has_words(error: BaseException, words: tuple[str, ...]) -> bool:
