@@ -22,8 +22,8 @@ from ._doubt_table import (
     LOST_GRPC_CODES,
     LOST_GRPC_DETAILS,
     LOST_SQLSTATES,
-    STANDARD_LIBRARY,
     TRANSFER_FRAMES,
+    TRANSPORTS,
     UNROUTABLE,
     UNSENT_GRPC_DETAILS,
     Verdict,
@@ -47,9 +47,13 @@ def leaves_in_doubt(error: BaseException, in_doubt_on: Classes = (), not_execute
         not_executed_on: Classes that prove that nothing happened; they take precedence.
 
     Returns:
-        True where nobody knows whether the effect happened, False for an ordinary failure.
+        True where nobody knows whether the effect happened, False for an ordinary failure. An error that can't
+        be judged, because its own `__str__` or `code()` fails, is doubt.
     """
-    return _Judge(in_doubt_on, not_executed_on).judge(error, excused=False, depth=0) is Verdict.DOUBT
+    try:
+        return _Judge(in_doubt_on, not_executed_on).judge(error, excused=False, depth=0) is Verdict.DOUBT
+    except Exception:  # noqa: BLE001 - the executor's error must come out, not a second one from looking at it
+        return True
 
 
 class _Judge:
@@ -77,7 +81,7 @@ class _Judge:
         if isinstance(error, self._in_doubt_on) or depth > _DEEPEST:
             return Verdict.DOUBT
         own, package = (None, "") if group else classify(error)
-        bare = package in STANDARD_LIBRARY
+        bare = package in TRANSPORTS
         if bare and own is Verdict.DOUBT:
             if not excused:
                 return own
@@ -121,7 +125,7 @@ def classify(error: BaseException) -> tuple[Verdict | None, str]:
             continue
         if verdict is Verdict.DOUBT and _has_words(error, CONNECTING_WORDS.get(name, ())):
             verdict = Verdict.UNSENT
-        return (_by_its_way(error, verdict), package) if package in STANDARD_LIBRARY else (verdict, package)
+        return (_by_its_way(error, verdict), package) if package in TRANSPORTS else (verdict, package)
     if not isinstance(error, Exception):
         return Verdict.DOUBT, "builtins"
     if isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in UNROUTABLE:

@@ -24,7 +24,7 @@ _DOUBT = (
     "concurrent.CancelledError concurrent.BrokenExecutor",
     "http.RemoteDisconnected http.IncompleteRead http.BadStatusLine http.LineTooLong http.UnknownProtocol",
     "ssl.SSLEOFError ssl.SSLZeroReturnError ssl.SSLSyscallError smtplib.SMTPServerDisconnected",
-    "subprocess.TimeoutExpired",
+    "subprocess.TimeoutExpired anyio.BrokenResourceError trio.BrokenResourceError",
     "requests.ConnectionError requests.Timeout requests.ReadTimeout requests.ChunkedEncodingError",
     "requests.ContentDecodingError",
     "urllib3.ReadTimeoutError urllib3.TimeoutError urllib3.ProtocolError urllib3.IncompleteRead",
@@ -125,4 +125,7 @@ TRANSFER_FRAMES = frozenset(
 
 UNROUTABLE = frozenset({"ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "EADDRNOTAVAIL"})
 
-STANDARD_LIBRARY = frozenset({"builtins", "asyncio", "concurrent", "socket", "ssl", "http", "smtplib", "subprocess"})
+# Packages whose errors don't say which step they are of; a client's error around one does.
+TRANSPORTS = frozenset(
+    {"builtins", "asyncio", "concurrent", "socket", "ssl", "http", "smtplib", "subprocess", "anyio", "trio"},
+)

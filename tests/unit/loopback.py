@@ -41,6 +41,21 @@ def server(behave: Behaviour) -> Iterator[int]:
         thread.join(10)
 
 
+@contextlib.contextmanager
+def unanswering_port() -> Iterator[int]:
+    """Give a port whose queue of connections is full, so that connecting to it takes for ever."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        while True:
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0.2)
+            try:
+                waiting.connect(listener.getsockname())
+            except TimeoutError:
+                break
+        yield listener.getsockname()[1]
+
+
 def closed_port() -> int:
     """Give a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

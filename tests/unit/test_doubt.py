@@ -167,6 +167,26 @@ def test_a_refused_connection_is_an_ordinary_failure(call: Callable[[str], None]
 
 
 @every_http_client
+def test_a_connection_that_takes_too_long_is_an_ordinary_failure(call: Callable[[str], None]) -> None:
+    with loopback.unanswering_port() as port:
+        error = raised_by(lambda: call(f"http://127.0.0.1:{port}"))
+    assert not leaves_in_doubt(error), repr(error)
+
+
+@every_http_client
+def test_a_slow_connection_after_a_lost_answer_is_doubt(call: Callable[[str], None]) -> None:
+    def try_twice(url: str) -> None:
+        try:
+            with_requests(url)
+        except requests.ConnectionError:
+            call(f"http://127.0.0.1:{unanswering}")
+
+    with loopback.unanswering_port() as unanswering:
+        error = against(loopback.hang_up_after_the_request, try_twice)
+    assert leaves_in_doubt(error), repr(error)
+
+
+@every_http_client
 def test_a_name_that_is_not_found_is_an_ordinary_failure(call: Callable[[str], None]) -> None:
     error = raised_by(lambda: call("http://host.invalid:80"))
     assert not leaves_in_doubt(error), repr(error)
@@ -257,7 +277,11 @@ def test_an_rpc_is_judged_by_its_status(status: grpc.StatusCode, doubt: bool) ->
 
 def call_redis(port: int) -> None:
     client = redis.Redis(
-        port=port, socket_timeout=TIMEOUT, retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0), protocol=2
+        port=port,
+        socket_connect_timeout=TIMEOUT,
+        socket_timeout=TIMEOUT,
+        retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
+        protocol=2,
     )
     client.set("k", "v")
 
@@ -282,6 +306,12 @@ def test_a_redis_command_without_an_answer_is_doubt(then: loopback.Behaviour) ->
 
 def test_a_redis_that_refuses_is_an_ordinary_failure() -> None:
     error = raised_by(lambda: call_redis(loopback.closed_port()))
+    assert not leaves_in_doubt(error), repr(error)
+
+
+def test_a_redis_that_takes_too_long_to_connect_is_an_ordinary_failure() -> None:
+    with loopback.unanswering_port() as port:
+        error = raised_by(lambda: call_redis(port))
     assert not leaves_in_doubt(error), repr(error)
 
 
@@ -320,6 +350,12 @@ def test_a_statement_whose_connection_breaks_is_doubt() -> None:
 
 def test_a_postgres_that_cannot_be_reached_is_an_ordinary_failure() -> None:
     error = raised_by(lambda: call_postgres(loopback.closed_port()))
+    assert not leaves_in_doubt(error), repr(error)
+
+
+def test_a_postgres_that_takes_too_long_to_connect_is_an_ordinary_failure() -> None:
+    with loopback.unanswering_port() as port:
+        error = raised_by(lambda: call_postgres(port))
     assert not leaves_in_doubt(error), repr(error)
 
 
@@ -507,3 +543,25 @@ def test_a_chain_too_long_to_be_read_is_doubt() -> None:
         innermost.__cause__ = ValueError()
         innermost = innermost.__cause__
     assert leaves_in_doubt(error)
+
+
+def test_an_error_that_cannot_be_read_is_doubt() -> None:
+    class UnreadableError(redis.ConnectionError):
+        def __str__(self) -> str:
+            raise ValueError
+
+    assert leaves_in_doubt(UnreadableError())
+
+
+def test_a_class_of_the_same_name_in_another_package_is_not_taken_for_it() -> None:
+    class ReadTimeout(Exception):  # noqa: N818 - another package's name
+        pass
+
+    assert not leaves_in_doubt(ReadTimeout())
+
+
+def test_a_class_below_a_recognised_one_is_recognised() -> None:
+    class CardTimeoutError(httpx.ReadTimeout):
+        pass
+
+    assert leaves_in_doubt(CardTimeoutError("slow"))
