@@ -7,6 +7,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
+import pytest
+
 Behaviour = Callable[[socket.socket], None]
 
 
@@ -54,6 +56,13 @@ def unanswering_port() -> Iterator[int]:
             except TimeoutError:
                 break
         yield listener.getsockname()[1]
+
+
+def raised_by(call: Callable[[], object]) -> BaseException:
+    """Give what a call raises; which exception it is differs by client and is the question."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - see above
+        call()
+    return caught.value
 
 
 def closed_port() -> int:

@@ -20,6 +20,7 @@ import requests
 import requests.adapters
 import slack_sdk
 import urllib3
+
 from idempotency_manager._doubt import leaves_in_doubt
 
 from . import loopback
@@ -27,6 +28,12 @@ from . import loopback
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+
+# A client whose call has failed leaves its socket to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def requests_seen(call: Callable[[int], object], behave: loopback.Behaviour) -> tuple[int, BaseException]:
@@ -65,13 +72,13 @@ class LostAnswerError(Exception):
     """The connection broke after the request was sent."""
 
 
-class SendsOnce(httplib2.Http):
+class SendsOnce(httplib2.Http):  # type: ignore[misc]
     """An Http that does not send again when the answer is lost."""
 
     def _conn_request(self, conn: Any, *args: Any) -> Any:  # noqa: ANN401 - httplib2 has no types
         receive = conn.getresponse
 
-        def getresponse() -> http.client.HTTPResponse:
+        def getresponse() -> Any:  # noqa: ANN401 - as above
             try:
                 return receive()
             except (OSError, http.client.HTTPException) as error:
@@ -87,7 +94,7 @@ class SendsOnce(httplib2.Http):
 def post_with_google(port: int, http: httplib2.Http, num_retries: int = 0) -> None:
     uri = f"http://127.0.0.1:{port}/drive/v3/files"
     request = googleapiclient.http.HttpRequest(http, lambda *_: None, uri, method="POST", body="{}")
-    request._sleep = lambda _: None  # noqa: SLF001 - its own hook for tests
+    request._sleep = lambda _: None
     request.execute(num_retries=num_retries)
 
 

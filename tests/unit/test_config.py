@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from idempotency_manager._config import IdempotencyConfig, make_config, replaced, store_url
 from idempotency_manager._environment import config_from_environment
 from idempotency_manager._settings import DEFAULTS
@@ -71,11 +72,11 @@ def test_the_cap_follows_a_store_that_is_changed() -> None:
 def test_a_config_does_not_change() -> None:
     config = make_config(None, {})
     with pytest.raises(AttributeError, match="configure"):
-        config.lease = timedelta(1)  # type: ignore[misc]
+        config.lease = timedelta(1)
     with pytest.raises(AttributeError):
         del config.lease
     with pytest.raises(AttributeError):
-        config.colour = "red"  # type: ignore[attr-defined]
+        config.colour = "red"
     assert replaced(config, {"lease": 1}) is not config
     assert config.lease == timedelta(seconds=30)
 
@@ -90,7 +91,7 @@ def test_configs_of_equal_fields_are_equal() -> None:
 
 def test_a_copied_config_is_equal_and_keeps_its_password() -> None:
     config = make_config(f"redis://:{SECRET}@h", {"lease": 5})
-    for again in (copy.copy(config), copy.deepcopy(config), pickle.loads(pickle.dumps(config))):
+    for again in (copy.copy(config), copy.deepcopy(config), pickle.loads(pickle.dumps(config))):  # noqa: S301 - its own
         assert again == config
         assert store_url(again).password == SECRET
 
@@ -280,7 +281,7 @@ def test_a_store_url_does_not_change() -> None:
     url = StoreUrl("redis://h")
     with pytest.raises(AttributeError):
         url.path = "1"
-    assert pickle.loads(pickle.dumps(url)) == url
+    assert pickle.loads(pickle.dumps(url)) == url  # noqa: S301 - its own
     assert len({url, StoreUrl("redis://h"), StoreUrl("redis://i")}) == 2
     assert url != "redis://h"
 
@@ -358,7 +359,7 @@ def test_a_bad_store_from_the_environment_does_not_show_its_password() -> None:
 
 def test_not_executed_is_one_object_and_no_answer_to_an_if() -> None:
     assert repr(NOT_EXECUTED) == "NOT_EXECUTED"
-    assert pickle.loads(pickle.dumps(NOT_EXECUTED)) is NOT_EXECUTED
+    assert pickle.loads(pickle.dumps(NOT_EXECUTED)) is NOT_EXECUTED  # noqa: S301 - its own
     assert copy.deepcopy(NOT_EXECUTED) is copy.copy(NOT_EXECUTED) is NOT_EXECUTED
     with pytest.raises(TypeError, match="is NOT_EXECUTED"):
         bool(NOT_EXECUTED)

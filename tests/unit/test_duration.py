@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from idempotency_manager._duration import LONGEST, Duration, to_microseconds, to_timedelta
 from idempotency_manager.exceptions import ConfigurationError
 

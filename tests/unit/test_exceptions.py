@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from idempotency_manager import exceptions as errors
 from idempotency_manager._types import State
 
@@ -94,7 +95,7 @@ def test_an_error_is_also_what_plain_code_expects(error: type, base: type) -> No
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_pickled_error_keeps_its_message_and_attributes(error: errors.IdempotencyError, protocol: int) -> None:
     error.add_note("seen by the worker")
-    again = pickle.loads(pickle.dumps(error, protocol))
+    again = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - its own
     assert type(again) is type(error)
     assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
 
