@@ -22,11 +22,10 @@ from ._doubt_table import (
     LOST_GRPC_CODES,
     LOST_GRPC_DETAILS,
     LOST_SQLSTATES,
-    STANDARD_LIBRARY,
     TRANSFER_FRAMES,
+    TRANSPORTS,
     UNROUTABLE,
     UNSENT_GRPC_DETAILS,
-    WRAP_BY_CONTEXT,
     Verdict,
 )
 
@@ -48,9 +47,13 @@ def leaves_in_doubt(error: BaseException, in_doubt_on: Classes = (), not_execute
         not_executed_on: Classes that prove that nothing happened; they take precedence.
 
     Returns:
-        True where nobody knows whether the effect happened, False for an ordinary failure.
+        True where nobody knows whether the effect happened, False for an ordinary failure. An error that can't
+        be judged, because its own `__str__` or `code()` fails, is doubt.
     """
-    return _Judge(in_doubt_on, not_executed_on).judge(error, excused=False, depth=0) is Verdict.DOUBT
+    try:
+        return _Judge(in_doubt_on, not_executed_on).judge(error, excused=False, depth=0) is Verdict.DOUBT
+    except Exception:  # noqa: BLE001 - the executor's error must come out, not a second one from looking at it
+        return True
 
 
 class _Judge:
@@ -78,7 +81,7 @@ class _Judge:
         if isinstance(error, self._in_doubt_on) or depth > _DEEPEST:
             return Verdict.DOUBT
         own, package = (None, "") if group else classify(error)
-        bare = package in STANDARD_LIBRARY
+        bare = package in TRANSPORTS
         if bare and own is Verdict.DOUBT:
             if not excused:
                 return own
@@ -88,15 +91,17 @@ class _Judge:
     def _judge_with_wrapped(
         self, error: BaseException, own: Verdict | None, *, bare: bool, excused: bool, depth: int
     ) -> Verdict | None:
-        explains = excused or (own is Verdict.UNSENT and not bare)
+        explains = own is not Verdict.DOUBT and (excused or (own is Verdict.UNSENT and not bare))
         wrapped = list(_wrapped(error))
         verdicts = [self.judge(inner, excused=explains, depth=depth + 1) for inner in wrapped]
-        if own is Verdict.DOUBT and not excused:
+        if own is Verdict.DOUBT:
             return Verdict.UNSENT if Verdict.UNSENT in verdicts and Verdict.DOUBT not in verdicts else own
         handled = error.__context__
         if handled is not None and not error.__suppress_context__:
-            # A bare error explains nothing that was handled before it; a client's own does.
-            verdicts.append(self.judge(handled, excused=explains and not bare, depth=depth + 1))
+            # A client's error may be raised while it handles the bare one it explains. A bare error explains
+            # nothing that was handled before it, but for the cancellation that a timeout was made of.
+            same = not bare or (isinstance(error, TimeoutError) and type(handled).__name__ == "CancelledError")
+            verdicts.append(self.judge(handled, excused=explains and same, depth=depth + 1))
         if Verdict.DOUBT in verdicts:
             return Verdict.DOUBT
         return Verdict.UNSENT if own is not None or Verdict.UNSENT in verdicts else None
@@ -120,7 +125,7 @@ def classify(error: BaseException) -> tuple[Verdict | None, str]:
             continue
         if verdict is Verdict.DOUBT and _has_words(error, CONNECTING_WORDS.get(name, ())):
             verdict = Verdict.UNSENT
-        return (_by_its_way(error, verdict), package) if package in STANDARD_LIBRARY else (verdict, package)
+        return (_by_its_way(error, verdict), package) if package in TRANSPORTS else (verdict, package)
     if not isinstance(error, Exception):
         return Verdict.DOUBT, "builtins"
     if isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in UNROUTABLE:
@@ -154,13 +159,11 @@ def _wrapped(error: BaseException) -> Iterator[BaseException]:
         yield from error.exceptions
     if error.__cause__ is not None:
         yield error.__cause__
-    for named in (*error.args, getattr(error, "reason", None)):
+    options = getattr(error, "kwargs", None)  # where botocore keeps it
+    inner = options.get("error") if isinstance(options, dict) else None
+    for named in (*error.args, getattr(error, "reason", None), inner):
         candidates = named if isinstance(named, tuple | list) else (named,)
         yield from (one for one in candidates if isinstance(one, BaseException))
-    handled = error.__context__
-    by_context = type(error).__module__.partition(".")[0] in WRAP_BY_CONTEXT
-    if by_context and handled is not None and not error.__suppress_context__:
-        yield handled
 
 
 def _has_words(error: BaseException, words: tuple[str, ...]) -> bool:

@@ -20,9 +20,11 @@ class Verdict(Enum):
 _DOUBT = (
     # The standard library. socket.timeout and asyncio.TimeoutError are TimeoutError.
     "builtins.TimeoutError builtins.ConnectionResetError builtins.ConnectionAbortedError builtins.BrokenPipeError",
-    "asyncio.CancelledError asyncio.IncompleteReadError concurrent.CancelledError concurrent.BrokenExecutor",
+    "asyncio.CancelledError asyncio.IncompleteReadError",
+    "concurrent.CancelledError concurrent.BrokenExecutor",
     "http.RemoteDisconnected http.IncompleteRead http.BadStatusLine http.LineTooLong http.UnknownProtocol",
-    "ssl.SSLEOFError ssl.SSLZeroReturnError ssl.SSLSyscallError smtplib.SMTPServerDisconnected subprocess.TimeoutExpired",
+    "ssl.SSLEOFError ssl.SSLZeroReturnError ssl.SSLSyscallError smtplib.SMTPServerDisconnected",
+    "subprocess.TimeoutExpired anyio.BrokenResourceError trio.BrokenResourceError",
     "requests.ConnectionError requests.Timeout requests.ReadTimeout requests.ChunkedEncodingError",
     "requests.ContentDecodingError",
     "urllib3.ReadTimeoutError urllib3.TimeoutError urllib3.ProtocolError urllib3.IncompleteRead",
@@ -43,6 +45,7 @@ _DOUBT = (
 )
 _UNSENT = (
     "builtins.ConnectionRefusedError socket.gaierror socket.herror ssl.SSLCertVerificationError ssl.CertificateError",
+    "ssl.SSLWantReadError ssl.SSLWantWriteError",  # no failures: "call again"
     "smtplib.SMTPConnectError httplib2.ServerNotFoundError",
     "requests.ConnectTimeout requests.ProxyError requests.RetryError",
     "urllib3.ConnectTimeoutError urllib3.NewConnectionError urllib3.NameResolutionError urllib3.ProxyError",
@@ -77,7 +80,7 @@ CLASSES: dict[str, Verdict] = {
 # Classes that say "sent" or "not sent" only in words: any of these words says "not sent".
 CONNECTING_WORDS: dict[str, tuple[str, ...]] = {
     "redis.TimeoutError": ("timeout connecting",),
-    "redis.ConnectionError": (" connecting to ", "error connecting", "no connection available", "too many connections"),
+    "redis.ConnectionError": (" connecting to ", "no connection available", "too many connections"),
     "aiohttp.ClientConnectionError": ("connector is closed",),
     "psycopg": (
         "connection failed",
@@ -122,6 +125,7 @@ TRANSFER_FRAMES = frozenset(
 
 UNROUTABLE = frozenset({"ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "EADDRNOTAVAIL"})
 
-# Packages whose errors wrap the one being handled without `from` and without naming it in their args.
-WRAP_BY_CONTEXT = frozenset({"botocore"})
-STANDARD_LIBRARY = frozenset({"builtins", "asyncio", "concurrent", "socket", "ssl", "http", "smtplib", "subprocess"})
+# Packages whose errors don't say which step they are of; a client's error around one does.
+TRANSPORTS = frozenset(
+    {"builtins", "asyncio", "concurrent", "socket", "ssl", "http", "smtplib", "subprocess", "anyio", "trio"},
+)

@@ -127,5 +127,6 @@ def _split_part(text: str) -> tuple[float, str, str]:
     if not digits or digits.count(".") > 1 or digits == ".":
         message = "no number where one should be"
         raise ValueError(message)
+    rest = rest.lstrip()
     tail = rest.lstrip("abcdefghijklmnopqrstuvwxyzµABCDEFGHIJKLMNOPQRSTUVWXYZ")
     return float(digits), rest[: len(rest) - len(tail)], tail.lstrip()
