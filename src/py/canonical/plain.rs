@@ -6,12 +6,13 @@
 
 use std::cell::Cell;
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::MAX_DEPTH;
-use super::shapes::{Shapes, Sight};
+use super::shapes::{Shape, Shapes, Sight};
 use crate::core::canonical;
 
 thread_local! {
@@ -36,7 +37,7 @@ struct Member {
 /// The text of a key.
 #[derive(Clone, Copy)]
 struct Name {
-    /// The first eight bytes, big-endian, so that most comparisons are of integers.
+    /// The first eight bytes, in an order of integers that is the order of names; equal ones decide nothing.
     prefix: u64,
     data: *const u8,
     length: usize,
@@ -53,12 +54,11 @@ impl Default for Name {
 pub(super) fn encode(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
     let mut scratch = SCRATCH.take().unwrap_or_default();
     let Scratch { members, shapes } = &mut *scratch;
-    let mut walk = Walk { out, members, shapes, arrays: 0 };
+    let mut walk = Walk { out, members, shapes, py: value.py() };
     // SAFETY: the bound reference keeps the root alive and proves that the interpreter is attached. Nothing in the walk
     // runs Python code or detaches, so the tree can't change under it.
     let done = unsafe { walk.value(value.as_ptr(), 0) };
     members.clear();
-    shapes.clear();
     SCRATCH.set(Some(scratch));
     done
 }
@@ -86,8 +86,7 @@ struct Walk<'a> {
     /// The members of the dicts that are open, the innermost last.
     members: &'a mut Vec<Member>,
     shapes: &'a mut Shapes,
-    /// How many arrays are open: inside one, dicts are likely to look alike.
-    arrays: usize,
+    py: Python<'a>,
 }
 
 impl Walk<'_> {
@@ -146,7 +145,6 @@ impl Walk<'_> {
     /// # Safety
     /// `items` are live objects, the interpreter is attached.
     unsafe fn array(&mut self, items: &[*mut ffi::PyObject], depth: usize) -> bool {
-        self.arrays += 1;
         self.out.push(b'[');
         for (index, &item) in items.iter().enumerate() {
             if index > 0 {
@@ -158,7 +156,6 @@ impl Walk<'_> {
             }
         }
         self.out.push(b']');
-        self.arrays -= 1;
         true
     }
 
@@ -168,19 +165,16 @@ impl Walk<'_> {
         let base = self.members.len();
         // SAFETY: as the caller promised.
         unsafe { self.collect(dict) };
-        let sight = if self.arrays > 0 && self.members.len() > base {
-            self.shapes.sight(self.members[base..].iter().map(|member| member.key))
-        } else {
-            Sight::First
+        let sight = match self.members.len() - base {
+            1..=Shapes::MOST_NAMES => self.shapes.sight(self.members[base..].iter().map(|member| member.key)),
+            _ => Sight::New,
         };
         // SAFETY: the members are of a live dict that nothing changes during the walk.
         let done = unsafe {
             match sight {
-                Sight::Known(segments) => self.known(base, segments, depth),
-                Sight::Second(shape) => {
-                    self.learn(base, shape).is_some_and(|segments| self.known(base, segments, depth))
-                }
-                Sight::First => self.sorted(base, depth),
+                Sight::Known(shape) => self.known(base, &shape, depth),
+                Sight::Again(slot) => self.learn(base, slot).is_some_and(|shape| self.known(base, &shape, depth)),
+                Sight::New => self.sorted(base, depth),
             }
         };
         self.members.truncate(base);
@@ -199,17 +193,16 @@ impl Walk<'_> {
         }
     }
 
-    /// Appends the members from `base` on, which have the segments from `segments` on.
+    /// Appends the members from `base` on, whose names have this shape.
     ///
     /// # Safety
     /// The members are of a live dict, the interpreter is attached.
-    unsafe fn known(&mut self, base: usize, segments: usize, depth: usize) -> bool {
+    unsafe fn known(&mut self, base: usize, shape: &Shape, depth: usize) -> bool {
         self.out.push(b'{');
-        for index in 0..self.members.len() - base {
-            let segment = self.shapes.segment(segments + index);
-            self.out.extend_from_slice(self.shapes.written(segment));
+        for (place, name) in shape.segments() {
+            canonical::push_short(self.out, name);
             // SAFETY: the dict holds the value, and nothing has changed it since it was collected.
-            if !unsafe { self.value(self.members[base + segment.place as usize].value, depth) } {
+            if !unsafe { self.value(self.members[base + place].value, depth) } {
                 return false;
             }
         }
@@ -222,18 +215,27 @@ impl Walk<'_> {
     ///
     /// # Safety
     /// The members are of a live dict, the interpreter is attached.
-    unsafe fn learn(&mut self, base: usize, shape: usize) -> Option<usize> {
+    unsafe fn learn(&mut self, base: usize, slot: usize) -> Option<Rc<Shape>> {
+        let members = &mut self.members[base..];
         // SAFETY: as the caller promised.
-        if !unsafe { name(&mut self.members[base..]) } {
+        if !unsafe { name(members) } {
             return None;
         }
-        let mut order: Vec<_> = (0_u32..).zip(&self.members[base..]).collect();
+        let mut order: Vec<_> = (0_u32..).zip(&*members).collect();
         order.sort_unstable_by(|(_, left), (_, right)| left.name.compare(&right.name));
-        let segments = self.shapes.begin(shape);
+        let mut written = Vec::new();
+        let mut places = Vec::with_capacity(order.len());
         for (index, (place, member)) in order.into_iter().enumerate() {
-            self.shapes.learn(place, |written| push_name(written, index, member.name));
+            push_name(&mut written, index, member.name);
+            places.push((place, u32::try_from(written.len()).ok()?));
         }
-        Some(segments)
+        // SAFETY: the keys are live, and `name` has found each to be a str.
+        let keys = members.iter().map(|member| unsafe {
+            Bound::from_borrowed_ptr(self.py, member.key).cast_into_unchecked().unbind()
+        });
+        let shape = Rc::new(Shape::new(keys.collect(), places.into_iter(), written));
+        self.shapes.keep(slot, &shape);
+        Some(shape)
     }
 
     /// Appends the members from `base` on, sorting them.
@@ -292,11 +294,15 @@ impl Name {
     #[inline]
     fn new(name: &str) -> Self {
         let bytes = name.as_bytes();
-        let prefix = match bytes.first_chunk::<8>() {
-            Some(&first) => u64::from_be_bytes(first),
-            None => bytes.iter().fold(0, |prefix, &byte| prefix << 8 | u64::from(byte)) << (8 * (8 - bytes.len())).min(63),
-        };
-        Self { prefix, data: bytes.as_ptr(), length: bytes.len() }
+        let mut first = [0; 8];
+        match bytes.first_chunk() {
+            Some(&chunk) => first = chunk,
+            None => first[..bytes.len()].copy_from_slice(bytes),
+        }
+        if !first.is_ascii() {
+            first = canonical::ranked(first);
+        }
+        Self { prefix: u64::from_be_bytes(first), data: bytes.as_ptr(), length: bytes.len() }
     }
 
     fn text(&self) -> &str {
@@ -304,14 +310,9 @@ impl Name {
         unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(self.data, self.length)) }
     }
 
-    /// The order of names. ASCII prefixes that differ decide it: there the order of bytes is that of UTF-16.
     #[inline]
     fn compare(&self, other: &Self) -> Ordering {
-        const NOT_ASCII: u64 = u64::from_ne_bytes([0x80; 8]);
-        if self.prefix != other.prefix && (self.prefix | other.prefix) & NOT_ASCII == 0 {
-            return self.prefix.cmp(&other.prefix);
-        }
-        canonical::compare_names(self.text(), other.text())
+        self.prefix.cmp(&other.prefix).then_with(|| canonical::compare_names(self.text(), other.text()))
     }
 }
 
