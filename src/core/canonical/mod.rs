@@ -14,7 +14,7 @@ pub use tagged::{
     Civil, ENCODING_VERSION, Offset, push_bytes, push_date, push_datetime, push_decimal, push_digits, push_tag, push_time,
     push_timedelta, push_uuid,
 };
-pub use text::{compare_names, push_short, push_string, ranked};
+pub use text::{compare_names, push_string, ranked};
 
 use super::record::Fingerprint;
 

@@ -17,26 +17,6 @@ pub fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Appends bytes that are likely to be few, without the call that copying many is worth.
-#[inline]
-pub fn push_short(out: &mut Vec<u8>, bytes: &[u8]) {
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>())
-        && bytes.len() <= 16
-    {
-        out.extend_from_slice(first);
-        out.truncate(out.len() - (16 - bytes.len()));
-        out.extend_from_slice(last);
-    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>())
-        && bytes.len() <= 8
-    {
-        out.extend_from_slice(first);
-        out.truncate(out.len() - (8 - bytes.len()));
-        out.extend_from_slice(last);
-    } else {
-        out.extend_from_slice(bytes);
-    }
-}
-
 const fn must_escape(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
@@ -58,9 +38,13 @@ const fn escapes(word: u64) -> u64 {
 /// it, so that no byte of a longer text is looked at alone.
 #[inline]
 fn copy_holds_escapes(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    const LONG: usize = 64;
     let Some(last) = bytes.last_chunk::<8>() else {
         return copy_few_hold_escapes(out, bytes);
     };
+    if bytes.len() >= LONG {
+        return copy_many_hold_escapes(out, bytes);
+    }
     let (words, rest) = bytes.as_chunks::<8>();
     let mut found = 0;
     for word in words {
@@ -73,6 +57,14 @@ fn copy_holds_escapes(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
         out.extend_from_slice(last);
     }
     found != 0
+}
+
+/// In blocks that the compiler looks at all at once.
+fn copy_many_hold_escapes(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    out.extend_from_slice(bytes);
+    let (blocks, rest) = bytes.as_chunks::<64>();
+    let holds = |block: &[u8]| block.iter().fold(false, |found, &byte| found | must_escape(byte));
+    blocks.iter().any(|block| holds(block)) || holds(rest)
 }
 
 #[inline]

@@ -12,34 +12,59 @@ use pyo3::types::PyString;
 pub(super) struct Shape {
     keys: Box<[Py<PyString>]>,
     segments: Box<[Segment]>,
-    written: Box<[u8]>,
 }
 
-struct Segment {
-    /// The value's place in the dict's own order.
+/// A written name and the place of its value in the dict's own order.
+pub(super) struct Segment {
     place: u32,
-    /// Where the written name ends; it begins where the one before ends.
-    end: u32,
+    length: u32,
+    /// The written name, where it fits; copying all of it at once is cheaper than copying what there is.
+    short: [u8; SHORT],
+    /// The written name, where it does not.
+    long: Box<[u8]>,
+}
+
+const SHORT: usize = 24;
+
+impl Segment {
+    /// What is written before the value at this place.
+    pub(super) fn new(place: u32, written: &[u8]) -> Self {
+        let mut short = [0; SHORT];
+        let mut long = Box::default();
+        match short.get_mut(..written.len()) {
+            Some(fitting) => fitting.copy_from_slice(written),
+            None => long = written.into(),
+        }
+        Self { place, length: u32::try_from(written.len()).unwrap_or(u32::MAX), short, long }
+    }
+
+    #[inline]
+    pub(super) fn place(&self) -> usize {
+        self.place as usize
+    }
+
+    #[inline]
+    pub(super) fn push(&self, out: &mut Vec<u8>) {
+        let length = self.length as usize;
+        if length <= SHORT {
+            out.extend_from_slice(&self.short);
+            out.truncate(out.len() - (SHORT - length));
+        } else {
+            out.extend_from_slice(&self.long);
+        }
+    }
 }
 
 impl Shape {
-    /// Makes a shape of a dict's keys, in its own order, and of the places of the sorted names with the lengths
-    /// they have within `written`.
-    pub(super) fn new(keys: Box<[Py<PyString>]>, places: impl Iterator<Item = (u32, u32)>, written: Vec<u8>) -> Self {
-        let segments = places.map(|(place, end)| Segment { place, end }).collect();
-        Self { keys, segments, written: written.into_boxed_slice() }
+    /// Makes a shape of a dict's keys, in its own order, and of its names, sorted.
+    pub(super) fn new(keys: Box<[Py<PyString>]>, segments: Box<[Segment]>) -> Self {
+        Self { keys, segments }
     }
 
-    /// For each name in sorted order: the place of its value, and what is written before the value.
+    /// The names, sorted.
     #[inline]
-    pub(super) fn segments(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        let mut start = 0;
-        self.segments.iter().map(move |segment| {
-            let end = segment.end as usize;
-            let written = &self.written[start..end];
-            start = end;
-            (segment.place as usize, written)
-        })
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 
     fn is_of(&self, keys: impl ExactSizeIterator<Item = *mut ffi::PyObject>) -> bool {
@@ -81,11 +106,13 @@ impl Shapes {
 
     /// Looks for the shape of a dict with these keys, in its own order.
     #[inline]
-    pub(super) fn sight(&mut self, keys: impl ExactSizeIterator<Item = *mut ffi::PyObject> + Clone) -> Sight {
-        let hash = keys.clone().fold(keys.len() as u64, |hash, key| {
-            (hash ^ key.addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-        });
-        let index = (hash % Self::SLOTS as u64) as usize;
+    pub(super) fn sight(&mut self, keys: impl ExactSizeIterator<Item = *mut ffi::PyObject> + DoubleEndedIterator + Clone) -> Sight {
+        let mut ends = keys.clone().map(|key| key.addr() as u64);
+        let (first, length) = (ends.next().unwrap_or(0), keys.len() as u64);
+        let last = ends.next_back().unwrap_or(first);
+        // Two ends and a length tell most shapes apart; all addresses together would take longer than the names.
+        let hash = (first ^ last.rotate_left(25) ^ length.rotate_left(50)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let index = (hash >> 57) as usize;
         let slot = &mut self.0[index];
         match &slot.shape {
             Some(shape) if shape.is_of(keys) => Sight::Known(Rc::clone(shape)),
