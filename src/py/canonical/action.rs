@@ -54,7 +54,10 @@ impl<'py> ActionFields<'py> {
             }
         } else {
             let name = type_name(action);
-            return Err(invalid_action(py, &format!("an action is an Action or a mapping of its fields, not of type {name}")));
+            return Err(invalid_action(
+                py,
+                &format!("an action is an Action or a mapping of its fields, not of type {name}"),
+            ));
         }
         given.finish(py)
     }
@@ -176,7 +179,10 @@ fn label<'py>(py: Python<'py>, given: Option<Bound<'py, PyAny>>, place: usize) -
 
 fn text<'a>(label: &'a Bound<'_, PyString>, field: &str) -> PyResult<&'a str> {
     label.to_str().map_err(|_| {
-        invalid_action(label.py(), &format!("{field} holds a lone surrogate, which is no Unicode text: decode it properly"))
+        invalid_action(
+            label.py(),
+            &format!("{field} holds a lone surrogate, which is no Unicode text: decode it properly"),
+        )
     })
 }
 

@@ -104,7 +104,9 @@ unsafe fn read<'py>(
     };
     let action = (positional > 0).then(|| argument(0)).filter(|action| !action.is_none());
     match action {
-        _ if positional > 1 => Err(invalid_action(py, "give one action, or its fields by keyword: signal_id=..., action=...")),
+        _ if positional > 1 => {
+            Err(invalid_action(py, "give one action, or its fields by keyword: signal_id=..., action=..."))
+        }
         Some(_) if named > 0 => Err(invalid_action(py, "give an action or its fields by keyword, not both")),
         Some(action) => ActionFields::extract(&action),
         None => {

@@ -228,9 +228,9 @@ impl Walk<'_> {
         });
         let segments = written.collect();
         // SAFETY: the keys are live, and `names` has found each to be a str.
-        let keys = self.members[base..].iter().map(|member| unsafe {
-            Bound::from_borrowed_ptr(self.py, member.key).cast_into_unchecked().unbind()
-        });
+        let keys = self.members[base..]
+            .iter()
+            .map(|member| unsafe { Bound::from_borrowed_ptr(self.py, member.key).cast_into_unchecked().unbind() });
         let shape = Rc::new(Shape::new(keys.collect(), segments));
         self.shapes.keep(slot, &shape);
         Some(shape)

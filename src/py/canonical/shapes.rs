@@ -106,7 +106,10 @@ impl Shapes {
 
     /// Looks for the shape of a dict with these keys, in its own order.
     #[inline]
-    pub(super) fn sight(&mut self, keys: impl ExactSizeIterator<Item = *mut ffi::PyObject> + DoubleEndedIterator + Clone) -> Sight {
+    pub(super) fn sight(
+        &mut self,
+        keys: impl ExactSizeIterator<Item = *mut ffi::PyObject> + DoubleEndedIterator + Clone,
+    ) -> Sight {
         let mut ends = keys.clone().map(|key| key.addr() as u64);
         let (first, length) = (ends.next().unwrap_or(0), keys.len() as u64);
         let last = ends.next_back().unwrap_or(first);
