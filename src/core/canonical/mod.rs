@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 
 pub use number::{LARGEST_SAFE_INTEGER, push_f64, push_i64};
 pub use tagged::{
-    Civil, ENCODING_VERSION, Offset, push_bytes, push_date, push_datetime, push_decimal, push_digits, push_tag, push_time,
-    push_timedelta, push_uuid,
+    Civil, ENCODING_VERSION, Offset, push_bytes, push_date, push_datetime, push_decimal, push_digits, push_tag,
+    push_time, push_timedelta, push_uuid,
 };
-pub use text::{compare_names, push_string};
+pub use text::{compare_names, push_string, ranked};
 
 use super::record::Fingerprint;
 

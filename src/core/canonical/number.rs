@@ -28,7 +28,7 @@ pub fn push_f64(out: &mut Vec<u8>, float: f64) -> Result<(), CanonicalError> {
     }
     if let Some(integer) = to_integer(float) {
         out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
-    } else if !push_short(out, float) {
+    } else if !push_decimal_places(out, float) {
         out.extend_from_slice(ryu_js::Buffer::new().format_finite(float).as_bytes());
     }
     Ok(())
@@ -46,19 +46,22 @@ fn to_integer(float: f64) -> Option<i64> {
 ///
 /// No two decimals of up to 15 digits read as the same double, so one that reads as this double is its shortest form. It
 /// does read so if the quotient below, of two integers that doubles hold exactly, rounds to it.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number below 10^15")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a whole number below 10^15")]
 #[expect(clippy::float_cmp, reason = "compared exactly")]
-fn push_short(out: &mut Vec<u8>, float: f64) -> bool {
+fn push_decimal_places(out: &mut Vec<u8>, float: f64) -> bool {
     const PLACES: usize = 6;
-    let scaled = (float.abs() * 1e6 + 0.5).floor();
-    if !(1.0..1e15).contains(&scaled) || scaled / 1e6 != float.abs() {
+    let scaled = float.abs() * 1e6 + 0.5;
+    if !(1.0..1e15).contains(&scaled) {
         return false;
     }
-    let (mut digits, mut places) = (scaled as u64, PLACES);
-    if digits.is_multiple_of(10_000) {
+    let (mut digits, mut places) = (scaled as i64, PLACES);
+    if digits as f64 / 1e6 != float.abs() {
+        return false;
+    }
+    if digits % 10_000 == 0 {
         (digits, places) = (digits / 10_000, places - 4);
     }
-    while digits.is_multiple_of(10) {
+    while digits % 10 == 0 {
         (digits, places) = (digits / 10, places - 1);
     }
     if float < 0.0 {

@@ -1,9 +1,9 @@
 //! An action's fields, from whichever form the caller gave them in.
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
+use smallvec::SmallVec;
 
 use super::stand_ins::{self, type_name};
 use super::{encode_mapping, with_buffer};
@@ -54,7 +54,10 @@ impl<'py> ActionFields<'py> {
             }
         } else {
             let name = type_name(action);
-            return Err(invalid_action(py, &format!("an action is an Action or a mapping of its fields, not of type {name}")));
+            return Err(invalid_action(
+                py,
+                &format!("an action is an Action or a mapping of its fields, not of type {name}"),
+            ));
         }
         given.finish(py)
     }
@@ -62,22 +65,53 @@ impl<'py> ActionFields<'py> {
     /// The key and the full digest of the params. The digest is made either way; without `include_params` it is left
     /// out of the key.
     pub(crate) fn compose(&self, include_params: bool) -> PyResult<(String, Fingerprint)> {
-        let py = self.signal_id.py();
-        let digest = with_buffer(|buffer| {
+        let digest = self.digest()?;
+        let [signal_id, action, target] = self.labels()?;
+        let key = compose_key(signal_id, action, target, include_params.then_some(&digest));
+        Ok((key.map_err(|error| action_error(self.signal_id.py(), &error))?, digest))
+    }
+
+    /// The key, params included, as a Python string.
+    pub(super) fn key(&self) -> PyResult<Bound<'py, PyString>> {
+        let (py, digest) = (self.signal_id.py(), self.digest()?);
+        let [signal_id, action, target] = self.labels()?;
+        if let Some(key) = simple_key([signal_id, action, target], &digest) {
+            return PyString::from_bytes(py, &key);
+        }
+        let key = compose_key(signal_id, action, target, Some(&digest)).map_err(|error| action_error(py, &error))?;
+        Ok(PyString::new(py, &key))
+    }
+
+    fn digest(&self) -> PyResult<Fingerprint> {
+        with_buffer(|buffer| {
             match &self.params {
-                Some(params) => encode_mapping(params, buffer).map_err(|refusal| refusal.into_pyerr(py, "params"))?,
+                Some(params) => {
+                    encode_mapping(params, buffer).map_err(|refusal| refusal.into_pyerr(params.py(), "params"))?;
+                }
                 None => buffer.extend_from_slice(b"{}"),
             }
-            Ok::<_, PyErr>(fingerprint(buffer))
-        })?;
-        let key = compose_key(
-            text(&self.signal_id, FIELDS[0])?,
-            text(&self.action, FIELDS[1])?,
-            text(&self.target, FIELDS[2])?,
-            include_params.then_some(&digest),
-        );
-        Ok((key.map_err(|error| action_error(py, &error))?, digest))
+            Ok(fingerprint(buffer))
+        })
     }
+
+    fn labels(&self) -> PyResult<[&str; 3]> {
+        Ok([text(&self.signal_id, FIELDS[0])?, text(&self.action, FIELDS[1])?, text(&self.target, FIELDS[2])?])
+    }
+}
+
+/// What [`compose_key`] makes of parts that stay as they are, without a memory allocation; `None` for other parts.
+fn simple_key(parts: [&str; 3], digest: &Fingerprint) -> Option<SmallVec<[u8; 128]>> {
+    let mut key = SmallVec::new();
+    for part in parts {
+        let simple = part.bytes().fold(true, |simple, byte| simple & !matches!(byte, b'%' | b':' | 0..=0x1f | 0x7f));
+        if part.is_empty() || !simple {
+            return None;
+        }
+        key.extend_from_slice(part.as_bytes());
+        key.push(b':');
+    }
+    key.extend_from_slice(&digest.short_hex());
+    Some(key)
 }
 
 /// The fields that were given so far, in the order of `FIELDS`.
@@ -88,15 +122,10 @@ impl<'py> Given<'py> {
     /// Takes a field by its name.
     #[inline]
     pub(super) fn set(&mut self, name: &Bound<'py, PyAny>, value: Bound<'py, PyAny>) -> PyResult<()> {
+        static INTERNED: PyOnceLock<[Py<PyString>; FIELDS.len()]> = PyOnceLock::new();
         let py = name.py();
         // A keyword in source code is the very object that is interned here.
-        let interned = [
-            intern!(py, "signal_id"),
-            intern!(py, "action"),
-            intern!(py, "target"),
-            intern!(py, "params"),
-            intern!(py, "context"),
-        ];
+        let interned = INTERNED.get_or_init(py, || FIELDS.map(|field| PyString::intern(py, field).unbind()));
         let place = interned.iter().position(|field| field.is(name));
         match place.or_else(|| find(name)) {
             Some(place) => self.0[place] = Some(value),
@@ -150,7 +179,10 @@ fn label<'py>(py: Python<'py>, given: Option<Bound<'py, PyAny>>, place: usize) -
 
 fn text<'a>(label: &'a Bound<'_, PyString>, field: &str) -> PyResult<&'a str> {
     label.to_str().map_err(|_| {
-        invalid_action(label.py(), &format!("{field} holds a lone surrogate, which is no Unicode text: decode it properly"))
+        invalid_action(
+            label.py(),
+            &format!("{field} holds a lone surrogate, which is no Unicode text: decode it properly"),
+        )
     })
 }
 

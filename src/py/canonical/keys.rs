@@ -75,8 +75,7 @@ unsafe extern "C" fn generate(
         let made = catch_unwind(AssertUnwindSafe(|| {
             // SAFETY: the arguments are as the convention says.
             let fields = unsafe { read(py, arguments, positional.cast_unsigned(), names) }?;
-            let (key, _) = fields.compose(true)?;
-            Ok(PyString::new(py, &key).into_ptr())
+            Ok(fields.key()?.into_ptr())
         }));
         made.unwrap_or_else(|_| Err(PyRuntimeError::new_err("generate_idempotency_key panicked: this is a bug in it")))
             .unwrap_or_else(|error| {
@@ -105,7 +104,9 @@ unsafe fn read<'py>(
     };
     let action = (positional > 0).then(|| argument(0)).filter(|action| !action.is_none());
     match action {
-        _ if positional > 1 => Err(invalid_action(py, "give one action, or its fields by keyword: signal_id=..., action=...")),
+        _ if positional > 1 => {
+            Err(invalid_action(py, "give one action, or its fields by keyword: signal_id=..., action=..."))
+        }
         Some(_) if named > 0 => Err(invalid_action(py, "give an action or its fields by keyword, not both")),
         Some(action) => ActionFields::extract(&action),
         None => {

@@ -62,13 +62,15 @@ pub(crate) fn with_buffer<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     thread_local! {
         static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     }
-    let mut buffer = BUFFER.take();
-    buffer.clear();
-    let result = work(&mut buffer);
-    if buffer.capacity() <= KEPT {
-        BUFFER.set(buffer);
-    }
-    result
+    BUFFER.with(|kept| {
+        let mut buffer = kept.take();
+        buffer.clear();
+        let result = work(&mut buffer);
+        if buffer.capacity() <= KEPT {
+            kept.set(buffer);
+        }
+        result
+    })
 }
 
 /// The exact bytes that are hashed: RFC 8785 JSON, extended as docs/keys.md says.

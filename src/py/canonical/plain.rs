@@ -6,12 +6,15 @@
 
 use std::cell::Cell;
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use smallvec::SmallVec;
+
 use super::MAX_DEPTH;
-use super::shapes::{Shapes, Sight};
+use super::shapes::{Segment, Shape, Shapes, Sight};
 use crate::core::canonical;
 
 thread_local! {
@@ -30,37 +33,33 @@ struct Scratch {
 struct Member {
     key: *mut ffi::PyObject,
     value: *mut ffi::PyObject,
-    name: Name,
 }
 
 /// The text of a key.
 #[derive(Clone, Copy)]
 struct Name {
-    /// The first eight bytes, big-endian, so that most comparisons are of integers.
+    /// The first eight bytes, in an order of integers that is the order of names; equal ones decide nothing.
     prefix: u64,
     data: *const u8,
     length: usize,
-}
-
-impl Default for Name {
-    fn default() -> Self {
-        Self::new("")
-    }
+    /// The member's place in the dict's own order.
+    place: u32,
 }
 
 /// Appends the canonical form of a tree of plain values. Answers false where it is not one; what was appended until
 /// then must be taken back by the caller.
 pub(super) fn encode(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
-    let mut scratch = SCRATCH.take().unwrap_or_default();
-    let Scratch { members, shapes } = &mut *scratch;
-    let mut walk = Walk { out, members, shapes, arrays: 0 };
-    // SAFETY: the bound reference keeps the root alive and proves that the interpreter is attached. Nothing in the walk
-    // runs Python code or detaches, so the tree can't change under it.
-    let done = unsafe { walk.value(value.as_ptr(), 0) };
-    members.clear();
-    shapes.clear();
-    SCRATCH.set(Some(scratch));
-    done
+    SCRATCH.with(|kept| {
+        let mut scratch = kept.take().unwrap_or_default();
+        let Scratch { members, shapes } = &mut *scratch;
+        let mut walk = Walk { out, members, shapes, py: value.py() };
+        // SAFETY: the bound reference keeps the root alive and proves that the interpreter is attached. Nothing in the
+        // walk runs Python code or detaches, so the tree can't change under it.
+        let done = unsafe { walk.value(value.as_ptr(), 0) };
+        members.clear();
+        kept.set(Some(scratch));
+        done
+    })
 }
 
 /// The UTF-8 of a str that lives as long as the str; `None` where it holds a lone surrogate.
@@ -86,8 +85,7 @@ struct Walk<'a> {
     /// The members of the dicts that are open, the innermost last.
     members: &'a mut Vec<Member>,
     shapes: &'a mut Shapes,
-    /// How many arrays are open: inside one, dicts are likely to look alike.
-    arrays: usize,
+    py: Python<'a>,
 }
 
 impl Walk<'_> {
@@ -145,8 +143,8 @@ impl Walk<'_> {
 
     /// # Safety
     /// `items` are live objects, the interpreter is attached.
+    #[inline(never)]
     unsafe fn array(&mut self, items: &[*mut ffi::PyObject], depth: usize) -> bool {
-        self.arrays += 1;
         self.out.push(b'[');
         for (index, &item) in items.iter().enumerate() {
             if index > 0 {
@@ -158,29 +156,26 @@ impl Walk<'_> {
             }
         }
         self.out.push(b']');
-        self.arrays -= 1;
         true
     }
 
     /// # Safety
     /// `dict` is a live dict, the interpreter is attached.
+    #[inline(never)]
     unsafe fn dict(&mut self, dict: *mut ffi::PyObject, depth: usize) -> bool {
         let base = self.members.len();
         // SAFETY: as the caller promised.
         unsafe { self.collect(dict) };
-        let sight = if self.arrays > 0 && self.members.len() > base {
-            self.shapes.sight(self.members[base..].iter().map(|member| member.key))
-        } else {
-            Sight::First
+        let sight = match self.members.len() - base {
+            1..=Shapes::MOST_NAMES => self.shapes.sight(self.members[base..].iter().map(|member| member.key)),
+            _ => Sight::New,
         };
         // SAFETY: the members are of a live dict that nothing changes during the walk.
         let done = unsafe {
             match sight {
-                Sight::Known(segments) => self.known(base, segments, depth),
-                Sight::Second(shape) => {
-                    self.learn(base, shape).is_some_and(|segments| self.known(base, segments, depth))
-                }
-                Sight::First => self.sorted(base, depth),
+                Sight::Known(shape) => self.known(base, &shape, depth),
+                Sight::Again(slot) => self.learn(base, slot).is_some_and(|shape| self.known(base, &shape, depth)),
+                Sight::New => self.sorted(base, depth),
             }
         };
         self.members.truncate(base);
@@ -195,21 +190,20 @@ impl Walk<'_> {
         let (mut position, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: `dict` is a dict that doesn't change meanwhile; the call gives borrowed references to live objects.
         while unsafe { ffi::PyDict_Next(dict, &raw mut position, &raw mut key, &raw mut value) } != 0 {
-            self.members.push(Member { key, value, name: Name::default() });
+            self.members.push(Member { key, value });
         }
     }
 
-    /// Appends the members from `base` on, which have the segments from `segments` on.
+    /// Appends the members from `base` on, whose names have this shape.
     ///
     /// # Safety
     /// The members are of a live dict, the interpreter is attached.
-    unsafe fn known(&mut self, base: usize, segments: usize, depth: usize) -> bool {
+    unsafe fn known(&mut self, base: usize, shape: &Shape, depth: usize) -> bool {
         self.out.push(b'{');
-        for index in 0..self.members.len() - base {
-            let segment = self.shapes.segment(segments + index);
-            self.out.extend_from_slice(self.shapes.written(segment));
+        for segment in shape.segments() {
+            segment.push(self.out);
             // SAFETY: the dict holds the value, and nothing has changed it since it was collected.
-            if !unsafe { self.value(self.members[base + segment.place as usize].value, depth) } {
+            if !unsafe { self.value(self.members[base + segment.place()].value, depth) } {
                 return false;
             }
         }
@@ -222,36 +216,40 @@ impl Walk<'_> {
     ///
     /// # Safety
     /// The members are of a live dict, the interpreter is attached.
-    unsafe fn learn(&mut self, base: usize, shape: usize) -> Option<usize> {
+    #[inline(never)]
+    unsafe fn learn(&mut self, base: usize, slot: usize) -> Option<Rc<Shape>> {
         // SAFETY: as the caller promised.
-        if !unsafe { name(&mut self.members[base..]) } {
-            return None;
-        }
-        let mut order: Vec<_> = (0_u32..).zip(&self.members[base..]).collect();
-        order.sort_unstable_by(|(_, left), (_, right)| left.name.compare(&right.name));
-        let segments = self.shapes.begin(shape);
-        for (index, (place, member)) in order.into_iter().enumerate() {
-            self.shapes.learn(place, |written| push_name(written, index, member.name));
-        }
-        Some(segments)
+        let mut names = unsafe { names(&self.members[base..]) }?;
+        sort(&mut names);
+        let written = names.iter().enumerate().map(|(index, name)| {
+            let mut written = Vec::new();
+            push_name(&mut written, index, name);
+            Segment::new(name.place, &written)
+        });
+        let segments = written.collect();
+        // SAFETY: the keys are live, and `names` has found each to be a str.
+        let keys = self.members[base..]
+            .iter()
+            .map(|member| unsafe { Bound::from_borrowed_ptr(self.py, member.key).cast_into_unchecked().unbind() });
+        let shape = Rc::new(Shape::new(keys.collect(), segments));
+        self.shapes.keep(slot, &shape);
+        Some(shape)
     }
 
     /// Appends the members from `base` on, sorting them.
     ///
     /// # Safety
     /// The members are of a live dict, the interpreter is attached.
+    #[inline(never)]
     unsafe fn sorted(&mut self, base: usize, depth: usize) -> bool {
         // SAFETY: as the caller promised.
-        if !unsafe { name(&mut self.members[base..]) } {
-            return false;
-        }
-        sort(&mut self.members[base..]);
+        let Some(mut names) = (unsafe { names(&self.members[base..]) }) else { return false };
+        sort(&mut names);
         self.out.push(b'{');
-        for index in base..self.members.len() {
-            let member = self.members[index];
-            push_name(self.out, index - base, member.name);
+        for (index, name) in names.iter().enumerate() {
+            push_name(self.out, index, name);
             // SAFETY: the dict holds the value, and nothing has changed it since it was collected.
-            if !unsafe { self.value(member.value, depth) } {
+            if !unsafe { self.value(self.members[base + name.place as usize].value, depth) } {
                 return false;
             }
         }
@@ -261,7 +259,7 @@ impl Walk<'_> {
 }
 
 #[inline]
-fn push_name(out: &mut Vec<u8>, index: usize, name: Name) {
+fn push_name(out: &mut Vec<u8>, index: usize, name: &Name) {
     if index > 0 {
         out.push(b',');
     }
@@ -269,34 +267,38 @@ fn push_name(out: &mut Vec<u8>, index: usize, name: Name) {
     out.push(b':');
 }
 
-/// Reads the names of members; false where one is not plain.
+/// The names of members; `None` where one is not plain.
 ///
 /// # Safety
-/// The members' keys are live objects, the interpreter is attached.
-unsafe fn name(members: &mut [Member]) -> bool {
-    for member in members {
+/// The members' keys are live objects, the interpreter is attached; the names are dropped before the dict changes.
+unsafe fn names(members: &[Member]) -> Option<SmallVec<[Name; 8]>> {
+    let mut names = SmallVec::with_capacity(members.len());
+    for (place, member) in (0_u32..).zip(members) {
         // SAFETY: the key is live, and a str once its type says so.
         let text = unsafe {
             if ffi::Py_TYPE(member.key) != &raw mut ffi::PyUnicode_Type {
-                return false;
+                return None;
             }
-            utf8(member.key)
+            utf8(member.key)?
         };
-        let Some(text) = text else { return false };
-        member.name = Name::new(text);
+        names.push(Name::new(text, place));
     }
-    true
+    Some(names)
 }
 
 impl Name {
     #[inline]
-    fn new(name: &str) -> Self {
+    fn new(name: &str, place: u32) -> Self {
         let bytes = name.as_bytes();
-        let prefix = match bytes.first_chunk::<8>() {
-            Some(&first) => u64::from_be_bytes(first),
-            None => bytes.iter().fold(0, |prefix, &byte| prefix << 8 | u64::from(byte)) << (8 * (8 - bytes.len())).min(63),
-        };
-        Self { prefix, data: bytes.as_ptr(), length: bytes.len() }
+        let mut first = [0; 8];
+        match bytes.first_chunk() {
+            Some(&chunk) => first = chunk,
+            None => first[..bytes.len()].copy_from_slice(bytes),
+        }
+        if !first.is_ascii() {
+            first = canonical::ranked(first);
+        }
+        Self { prefix: u64::from_be_bytes(first), data: bytes.as_ptr(), length: bytes.len(), place }
     }
 
     fn text(&self) -> &str {
@@ -304,31 +306,26 @@ impl Name {
         unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(self.data, self.length)) }
     }
 
-    /// The order of names. ASCII prefixes that differ decide it: there the order of bytes is that of UTF-16.
     #[inline]
     fn compare(&self, other: &Self) -> Ordering {
-        const NOT_ASCII: u64 = u64::from_ne_bytes([0x80; 8]);
-        if self.prefix != other.prefix && (self.prefix | other.prefix) & NOT_ASCII == 0 {
-            return self.prefix.cmp(&other.prefix);
-        }
-        canonical::compare_names(self.text(), other.text())
+        self.prefix.cmp(&other.prefix).then_with(|| canonical::compare_names(self.text(), other.text()))
     }
 }
 
-/// Sorts members; few, and often nearly in order, by insertion.
-fn sort(members: &mut [Member]) {
+/// Sorts names; few, and often nearly in order, by insertion.
+fn sort(names: &mut [Name]) {
     const FEW: usize = 20;
-    if members.len() > FEW {
-        members.sort_unstable_by(|left, right| left.name.compare(&right.name));
+    if names.len() > FEW {
+        names.sort_unstable_by(Name::compare);
         return;
     }
-    for end in 1..members.len() {
-        let member = members[end];
+    for end in 1..names.len() {
+        let name = names[end];
         let mut place = end;
-        while place > 0 && member.name.compare(&members[place - 1].name) == Ordering::Less {
-            members[place] = members[place - 1];
+        while place > 0 && name.compare(&names[place - 1]) == Ordering::Less {
+            names[place] = names[place - 1];
             place -= 1;
         }
-        members[place] = member;
+        names[place] = name;
     }
 }

@@ -3,8 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyByteArray, PyBytes, PyDate, PyDateAccess, PyDateTime, PyDelta, PyDeltaAccess, PyInt, PyMemoryView, PyString, PyTime,
-    PyTimeAccess, PyType, PyTzInfoAccess,
+    PyByteArray, PyBytes, PyDate, PyDateAccess, PyDateTime, PyDelta, PyDeltaAccess, PyInt, PyMemoryView, PyString,
+    PyTime, PyTimeAccess, PyType, PyTzInfoAccess,
 };
 use pyo3::{PyTypeInfo, intern};
 

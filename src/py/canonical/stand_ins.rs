@@ -55,7 +55,9 @@ fn numpy_scalar<'py>(value: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAn
     let timed = item.is_instance_of::<PyDate>() || item.is_instance_of::<PyDelta>();
     if item.is_instance(&generic)? || (matches!(kind.to_str()?, "datetime64" | "timedelta64") && !timed) {
         let name = type_name(value);
-        return Err(Refusal::new(format!("is a {name} that Python has no exact value for: convert it to a type that has")));
+        return Err(Refusal::new(format!(
+            "is a {name} that Python has no exact value for: convert it to a type that has"
+        )));
     }
     Ok(Some(item))
 }

@@ -29,9 +29,8 @@ pub(super) fn encode(value: &Bound<'_, PyAny>, depth: usize, out: &mut Vec<u8>) 
     } else if let Ok(integer) = value.cast::<PyInt>() {
         return scalars::integer(integer, out);
     } else if let Ok(float) = value.cast::<PyFloat>() {
-        return canonical::push_f64(out, float.value()).map_err(|error| {
-            Refusal::new(format!("is not a finite number ({error}): pass None, or leave it out"))
-        });
+        return canonical::push_f64(out, float.value())
+            .map_err(|error| Refusal::new(format!("is not a finite number ({error}): pass None, or leave it out")));
     } else if value.is_none() {
         out.extend_from_slice(b"null");
     } else if let Ok(dict) = value.cast::<PyDict>() {
@@ -58,7 +57,9 @@ fn check(depth: usize) -> Outcome {
 
 fn utf8<'a>(text: &'a Bound<'_, PyString>) -> Result<&'a str, Refusal> {
     text.to_str().map_err(|_| {
-        Refusal::new("holds a lone surrogate, which is no Unicode text: decode it with the encoding it has, or pass bytes")
+        Refusal::new(
+            "holds a lone surrogate, which is no Unicode text: decode it with the encoding it has, or pass bytes",
+        )
     })
 }
 
