@@ -123,9 +123,10 @@ fn filled(caller: &Caller, count: usize, max: Option<usize>) -> Result<(Arc<Manu
 
 fn hits(caller: &Caller, store: &MemoryStore, count: usize) -> Result<f64, StoreError> {
     let keys: Vec<String> = (0..count).map(|number| key(number * 7919 % count)).collect();
-    let rounds = (4_000_000 / count).clamp(3, 400);
-    best(rounds, count, || {
-        for key in &keys {
+    let repeats = (10_000 / count).max(1);
+    let rounds = (4_000_000 / (count * repeats)).max(3);
+    best(rounds, count * repeats, || {
+        for key in (0..repeats).flat_map(|_| &keys) {
             black_box(ready(store.claim(&caller.request(key)))?);
         }
         Ok(())
@@ -143,10 +144,10 @@ fn size(caller: &Caller, count: usize) -> Done {
     let found = ready(store.find(Selector::ActionType("create_card")))?.len();
     let find = per(start.elapsed().as_nanos(), found);
     let start = Instant::now();
-    for number in 0..1000 {
+    for number in 0..1000.min(count) {
         black_box(ready(store.find(Selector::SignalId(&format!("inv-{number:06}"))))?);
     }
-    let signal = per(start.elapsed().as_nanos(), 1000);
+    let signal = per(start.elapsed().as_nanos(), 1000.min(count));
     let start = Instant::now();
     black_box(ready(store.tally())?);
     let tally = start.elapsed().as_nanos();
@@ -176,7 +177,7 @@ fn removal(caller: &Caller, count: usize) -> Done {
 
 fn main() -> Result<(), StoreError> {
     let caller = Caller { fingerprint: Fingerprint([7; 32]), owner: "host:1234".into() };
-    for count in [1_000, 10_000, 100_000, 1_000_000] {
+    for count in [10, 1_000, 10_000, 100_000, 1_000_000] {
         size(&caller, count)?;
     }
     for count in [10_000, 100_000, 1_000_000] {

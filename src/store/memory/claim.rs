@@ -6,6 +6,7 @@ use super::list::{LISTS, Link};
 use super::names::UNNAMED;
 use super::shard::{Named, Shard};
 use super::slab::Slot;
+use crate::core::clock::Timestamp;
 use crate::core::machine::{Decision, Request, decide};
 use crate::core::record::{Fence, Latch};
 use crate::store::{Begun, ClaimRequest, Claimed};
@@ -34,21 +35,38 @@ fn rare(request: &ClaimRequest<'_>) -> Option<Box<Rare>> {
         .boxed()
 }
 
+fn asked<'a>(request: &ClaimRequest<'a>) -> Request<'a> {
+    let fingerprint = request.check_params.then_some(request.fingerprint);
+    Request::Claim { fingerprint, takes_over: request.takes_over }
+}
+
 impl Shard {
+    /// Answers a claim of a completed record, which most claims are, at once; `None`, and nothing done, of any other.
+    #[inline]
+    pub(super) fn replay(&mut self, hash: u64, request: &ClaimRequest<'_>, now: Timestamp) -> Option<Claimed> {
+        let slot = self.find(hash, request.key)?;
+        let entry = &mut self.contents.slab[slot];
+        if decide(Some(entry.stored()), asked(request), now) != Decision::Replay {
+            return None;
+        }
+        self.counters.hits += 1;
+        self.counters.duplicates += 1;
+        entry.attempts = entry.attempts.saturating_add(1);
+        Some(Claimed::Replay { result: entry.payload(), attempts: entry.attempts })
+    }
+
     /// Answers a claim.
     pub(super) fn claim(&mut self, request: &ClaimRequest<'_>, turn: &mut Turn<'_>) -> Answer {
         let Some(slot) = self.find(turn.hash, request.key) else { return self.claim_new(request, turn) };
-        let fingerprint = request.check_params.then_some(request.fingerprint);
-        let asked = Request::Claim { fingerprint, takes_over: request.takes_over };
         let entry = &mut self.contents.slab[slot];
-        let decision = decide(Some(entry.stored()), asked, turn.now);
-        if matches!(decision, Decision::Replay | Decision::ReplayFailure) {
-            self.counters.hits += 1;
-            self.counters.duplicates += 1;
-            entry.attempts = entry.attempts.saturating_add(1);
-            return Answer::Claimed(replay(entry));
-        }
+        let decision = decide(Some(entry.stored()), asked(request), turn.now);
         match decision {
+            Decision::Replay | Decision::ReplayFailure => {
+                self.counters.hits += 1;
+                self.counters.duplicates += 1;
+                entry.attempts = entry.attempts.saturating_add(1);
+                Answer::Claimed(replay(entry))
+            }
             Decision::Busy => self.busy(slot, request),
             Decision::InDoubt | Decision::Mismatch => {
                 entry.attempts = entry.attempts.saturating_add(1);

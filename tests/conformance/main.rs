@@ -1,0 +1,143 @@
+//! What every store must do: one case for each row of the transition table and for each promise beside it.
+//!
+//! A new store is one line at the end of this file.
+#![cfg(not(shuttle))]
+
+use std::sync::Arc;
+
+use _core::core::clock::ManualClock;
+use _core::store::memory::MemoryStore;
+use _core::store::{Limits, Store};
+
+mod counts;
+mod limits;
+mod promises;
+mod queries;
+mod transitions;
+mod upkeep;
+mod waiting;
+mod world;
+
+fn memory(clock: Arc<ManualClock>, limits: Limits) -> Box<dyn Store> {
+    Box::new(MemoryStore::new(clock, limits))
+}
+
+macro_rules! tests {
+    ($factory:path; $($module:ident { $($case:ident)+ })+) => {
+        $(mod $module {
+            $(#[test]
+            fn $case() {
+                crate::$module::$case($factory);
+            })+
+        })+
+    };
+}
+
+macro_rules! conformance {
+    ($($store:ident: $factory:path;)+) => {
+        $(mod $store {
+            tests! { $factory;
+                transitions {
+                    a_claim_of_nothing_runs
+                    a_claim_of_an_expired_record_runs_under_a_newer_fence
+                    a_claim_with_other_params_is_a_mismatch_in_every_state
+                    a_claim_that_does_not_check_params_never_mismatches
+                    a_claim_of_a_completed_record_replays_it
+                    a_claim_of_a_failed_record_replays_the_failure
+                    a_claim_of_a_live_claim_is_busy
+                    a_claim_of_a_lapsed_claim_meets_an_action_in_doubt
+                    a_taker_over_gets_a_lapsed_claim
+                    a_claim_of_a_lapsed_claim_that_was_never_dispatched_runs
+                    a_claim_of_a_lapsed_claim_that_was_dispatched_meets_an_action_in_doubt
+                    a_claim_of_an_action_in_doubt_meets_it
+                    a_taker_over_gets_an_action_in_doubt
+                    a_holder_completes_its_claim_and_the_ttl_starts_then
+                    a_holder_completes_its_claim_after_the_lease_has_lapsed
+                    a_holder_with_a_stale_fence_writes_nothing
+                    a_holder_releases_its_claim_and_the_next_one_runs
+                    a_holder_leaves_its_claim_in_doubt_with_the_text
+                    a_holder_in_doubt_completes_after_all
+                    a_holder_in_doubt_renews_and_dispatches_nothing
+                    a_holder_whose_claim_was_cleared_writes_nothing
+                    a_finished_claim_is_finished_once
+                    a_person_resolves_an_action_in_doubt_with_a_result
+                    a_person_resolves_an_action_in_doubt_as_not_executed
+                    nothing_but_an_action_in_doubt_can_be_resolved
+                }
+                promises {
+                    a_lapsed_claim_is_in_doubt_for_every_reader
+                    a_lapsed_claim_that_was_never_dispatched_is_in_progress_for_every_reader
+                    a_lapsed_claim_can_be_resolved_by_hand
+                    a_lease_lapses_at_its_last_instant
+                    a_ttl_never_removes_an_unfinished_record
+                    a_record_expires_at_its_last_instant
+                    an_expired_record_is_gone_for_every_verb
+                    a_fence_outlives_its_record
+                    a_renewed_lease_is_counted_from_now
+                    a_renewal_names_the_holds_that_were_lost
+                    marking_a_claim_makes_its_holder_stale
+                    marking_an_action_in_doubt_completes_it
+                    marking_a_completed_key_replaces_the_result_and_restarts_the_ttl
+                    marking_a_new_key_completes_it
+                    a_mark_without_params_matches_any
+                    a_mark_replaces_the_labels
+                    a_record_says_all_that_was_claimed
+                    a_failure_is_kept_whole
+                    an_empty_result_is_a_result
+                    keys_with_escapes_and_any_script_are_kept_apart
+                }
+                counts {
+                    every_answer_but_a_wait_is_an_attempt
+                    a_check_is_a_look_that_counts_and_claims_nothing
+                    a_replay_is_a_hit_and_a_run_is_a_miss
+                    a_caller_that_refuses_to_wait_is_a_prevented_duplicate
+                    a_get_counts_nothing
+                    a_tally_counts_each_state
+                    a_tally_knows_the_oldest_and_the_newest
+                    a_reset_tally_keeps_the_records
+                }
+                queries {
+                    records_are_found_by_action_type_target_and_signal
+                    a_label_that_the_key_does_not_have_finds_its_record
+                    a_removed_record_is_not_found
+                    actions_in_doubt_are_found_lapsed_claims_included
+                    records_that_expire_soon_are_found_the_next_to_end_first
+                    a_scan_finds_each_record_once
+                    a_scan_keeps_its_promise_while_records_come_and_go
+                    nothing_is_found_in_an_empty_store
+                }
+                upkeep {
+                    a_cleanup_removes_what_has_expired_and_nothing_else
+                    a_cleanup_counts_what_it_removes
+                    the_oldest_finished_records_are_removed_first
+                    removing_the_oldest_leaves_unfinished_records
+                    clearing_a_key_removes_it_in_any_state
+                    clearing_an_expired_key_finds_nothing
+                    clearing_all_leaves_nothing_and_forgets_no_fence
+                }
+                limits {
+                    a_full_store_drops_its_oldest_fifth_for_a_new_key
+                    a_full_store_drops_at_least_one
+                    a_mark_of_a_new_key_makes_room_too
+                    a_full_store_removes_what_has_expired_before_it_drops_anything
+                    a_full_store_never_drops_an_unfinished_record
+                    a_full_store_that_refuses_drops_nothing
+                    a_known_key_needs_no_room
+                    a_lower_cap_holds_from_the_next_new_key_on
+                    a_store_without_a_cap_is_never_full
+                }
+                waiting {
+                    a_waiter_is_woken_by_every_end_of_a_claim
+                    a_waiter_that_has_not_been_polled_misses_no_end
+                    all_waiters_are_woken
+                    a_dropped_waiter_is_not_woken
+                    a_renewal_wakes_nobody
+                }
+            }
+        })+
+    };
+}
+
+conformance! {
+    of_memory: crate::memory;
+}

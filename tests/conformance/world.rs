@@ -1,0 +1,243 @@
+//! A store with a clock that moves when told to, and short ways to ask it.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use _core::core::clock::{ManualClock, Span, Timestamp};
+use _core::core::error::StoreError;
+use _core::core::record::{Failure, Fingerprint, Labels, Payload, Record};
+use _core::store::{
+    Begun, BoxFuture, ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Reply, Selector, Store, Tally,
+};
+
+/// Makes a store that takes its time from this clock.
+pub(crate) type Factory = fn(Arc<ManualClock>, Limits) -> Box<dyn Store>;
+
+pub(crate) const KEY: &str = "inv-1:create_card:trello:0123456789abcdef";
+pub(crate) const START: Timestamp = Timestamp(1_800_000_000_000_000);
+pub(crate) const LEASE: Span = Span::from_secs(30);
+pub(crate) const TTL: Span = Span::from_secs(3_600);
+pub(crate) const PARAMS: Fingerprint = Fingerprint([1; 32]);
+pub(crate) const OTHER_PARAMS: Fingerprint = Fingerprint([2; 32]);
+
+pub(crate) struct World {
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) clock: Arc<ManualClock>,
+    owner: Arc<str>,
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<T>(mut future: BoxFuture<T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        if let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return answer;
+        }
+        thread::park();
+    }
+}
+
+/// What a store answers, now or later.
+pub(crate) fn answer<T>(reply: Reply<T>) -> Result<T, StoreError> {
+    match reply {
+        Reply::Ready(answer) => answer,
+        Reply::Pending(future) => block_on(future),
+    }
+}
+
+/// The same where the store must not fail.
+pub(crate) fn ask<T>(reply: Reply<T>) -> T {
+    answer(reply).expect("the store can answer")
+}
+
+pub(crate) fn json(text: &str) -> Payload {
+    Payload::Json(text.as_bytes().into())
+}
+
+/// A result's text, to compare it by.
+pub(crate) fn text(payload: &Payload) -> String {
+    match payload {
+        Payload::Json(bytes) | Payload::Custom(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+pub(crate) fn failure() -> Failure {
+    Failure { class: "app.Declined".into(), text: "no".into(), args: Some(br#"["no"]"#.as_slice().into()) }
+}
+
+pub(crate) fn labels(signal: &str, action: &str, target: &str) -> Labels {
+    Labels { signal_id: Some(signal.into()), action_type: Some(action.into()), target: Some(target.into()) }
+}
+
+pub(crate) fn is_lost(held: &Held) -> bool {
+    matches!(held, Held::Lost(_))
+}
+
+/// What a claim got, to compare it by.
+pub(crate) fn name(claimed: &Claimed) -> &'static str {
+    match claimed {
+        Claimed::Run(_) => "run",
+        Claimed::TakeOver(..) => "take over",
+        Claimed::Replay { .. } => "replay",
+        Claimed::ReplayFailure { .. } => "replay failure",
+        Claimed::Busy(_) => "busy",
+        Claimed::InDoubt(_) => "in doubt",
+        Claimed::Mismatch(_) => "mismatch",
+    }
+}
+
+impl World {
+    pub(crate) fn new(factory: Factory) -> Self {
+        Self::limited(factory, Limits::default())
+    }
+
+    pub(crate) fn capped(factory: Factory, max: usize) -> Self {
+        Self::limited(factory, Limits { max_records: Some(max), refuse_when_full: false })
+    }
+
+    pub(crate) fn limited(factory: Factory, limits: Limits) -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        Self { store: factory(Arc::clone(&clock), limits), clock, owner: "host:1".into() }
+    }
+
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.clock.advance(Span::from_secs(seconds));
+    }
+
+    /// A plain request; its labels are the key's first three parts.
+    pub(crate) fn request<'a>(&'a self, key: &'a str) -> ClaimRequest<'a> {
+        let mut parts = key.split(':');
+        let mut part = || parts.next().unwrap_or("none");
+        ClaimRequest {
+            key,
+            signal_id: part(),
+            action_type: part(),
+            target: part(),
+            fingerprint: &PARAMS,
+            check_params: true,
+            takes_over: false,
+            latch: false,
+            refuses_to_wait: false,
+            asks_again: false,
+            lease: LEASE,
+            ttl: TTL,
+            owner: &self.owner,
+            params: None,
+            context: None,
+        }
+    }
+
+    pub(crate) fn claim(&self, key: &str) -> Claimed {
+        ask(self.store.claim(&self.request(key)))
+    }
+
+    pub(crate) fn take_over(&self, key: &str) -> Claimed {
+        ask(self.store.claim(&ClaimRequest { takes_over: true, ..self.request(key) }))
+    }
+
+    /// A claim that must be granted.
+    pub(crate) fn run(&self, key: &str) -> Hold {
+        self.hold(key, &self.claim(key))
+    }
+
+    pub(crate) fn run_latched(&self, key: &str) -> Hold {
+        let claimed = ask(self.store.claim(&ClaimRequest { latch: true, ..self.request(key) }));
+        self.hold(key, &claimed)
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as the others do")]
+    pub(crate) fn hold(&self, key: &str, claimed: &Claimed) -> Hold {
+        match claimed {
+            Claimed::Run(Begun { fence, .. }) | Claimed::TakeOver(Begun { fence, .. }, _) => {
+                Hold { key: key.into(), fence: *fence }
+            }
+            other => panic!("the claim of {key} was not granted: {}", name(other)),
+        }
+    }
+
+    pub(crate) fn finish(&self, hold: &Hold, ending: Ending) -> Held {
+        ask(self.store.finish(hold, ending))
+    }
+
+    pub(crate) fn complete(&self, hold: &Hold, result: &str) -> Held {
+        self.finish(hold, Ending::Complete(json(result), TTL))
+    }
+
+    /// Claims and completes with the key as the result.
+    pub(crate) fn execute(&self, key: &str) -> Hold {
+        let hold = self.run(key);
+        assert!(!is_lost(&self.complete(&hold, key)), "{key} is completed");
+        hold
+    }
+
+    pub(crate) fn execute_for(&self, key: &str, ttl: Span) {
+        let hold = self.run(key);
+        assert!(!is_lost(&self.finish(&hold, Ending::Complete(json(key), ttl))), "{key} is completed");
+    }
+
+    /// Claims and leaves in doubt.
+    pub(crate) fn doubt(&self, key: &str) -> Hold {
+        let hold = self.run(key);
+        assert!(!is_lost(&self.finish(&hold, Ending::Doubt("TimeoutError: late".into()))), "{key} is in doubt");
+        hold
+    }
+
+    pub(crate) fn marking<'a>(&'a self, key: &'a str, labels: &'a Labels, result: &str) -> MarkRequest<'a> {
+        MarkRequest {
+            key,
+            labels,
+            fingerprint: Some(PARAMS),
+            result: json(result),
+            ttl: TTL,
+            owner: &self.owner,
+            params: None,
+            context: None,
+        }
+    }
+
+    pub(crate) fn mark(&self, key: &str, result: &str) -> usize {
+        ask(self.store.mark(self.marking(key, &labels("inv-1", "create_card", "trello"), result)))
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<Record> {
+        ask(self.store.get(key))
+    }
+
+    pub(crate) fn record(&self, key: &str) -> Record {
+        self.get(key).expect("the record is there")
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        ask(self.store.tally())
+    }
+
+    /// The keys found, in an order of their own.
+    pub(crate) fn find(&self, selector: Selector<'_>) -> Vec<String> {
+        let mut keys: Vec<String> = ask(self.store.find(selector)).into_iter().map(String::from).collect();
+        keys.sort();
+        keys
+    }
+
+    /// All keys, by a scan in small parts, in an order of their own.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let (mut keys, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = ask(self.store.scan(cursor, 3));
+            keys.extend(page.records.into_iter().map(|record| String::from(record.key)));
+            cursor = page.next;
+            if cursor.is_none() {
+                keys.sort();
+                return keys;
+            }
+        }
+    }
+}
