@@ -82,10 +82,10 @@ def convert(annotation: Any, scope: Scope) -> Converter | None:
     if origin is tuple and arguments[-1:] != (...,):
         items = tuple(convert(each, scope) for each in arguments)
         return TupleConverter(items) if any(items) else None
-    if origin in _ITEMS or origin is tuple:
+    if arguments and (origin in _ITEMS or origin is tuple):
         item = convert(arguments[0], scope)
         return ItemsConverter(item) if item else None
-    if origin in _MAPPINGS:
+    if arguments and origin in _MAPPINGS:
         key, value = convert(arguments[0], scope), convert(arguments[1], scope)
         return MappingConverter(key, value) if key or value else None
     cls = origin or annotation

@@ -57,7 +57,12 @@ impl<'py> Parser<'_, 'py> {
 
     #[inline]
     pub(super) fn expect(&mut self, byte: u8) -> Parsed<()> {
-        if self.passes(byte) { Ok(()) } else { Err(self.wrong(&format!("`{}` is expected", char::from(byte)))) }
+        if self.passes(byte) { Ok(()) } else { Err(self.missing(byte)) }
+    }
+
+    #[cold]
+    fn missing(&self, byte: u8) -> Box<Fault> {
+        self.wrong(&format!("`{}` is expected", char::from(byte)))
     }
 
     /// A complaint about what stands here.

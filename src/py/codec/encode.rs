@@ -159,7 +159,7 @@ impl Encoder {
         let mut buffer = ryu_js::Buffer::new();
         let digits = buffer.format_finite(number);
         self.push(digits);
-        if !digits.contains(['.', 'e']) {
+        if !digits.bytes().any(|byte| matches!(byte, b'.' | b'e')) {
             self.push(".0");
         }
     }
