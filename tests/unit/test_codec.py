@@ -23,7 +23,7 @@ from idempotency_manager._core import decode_result, encode_result
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def same(first: object, second: object) -> bool:
+def same(first: object, second: object) -> bool:  # noqa: PLR0911 - a case for each kind of type
     """Whether two values are of one type all the way down, and equal, NaN to NaN and -0.0 to -0.0."""
     if type(first) is not type(second):
         return False
@@ -32,7 +32,9 @@ def same(first: object, second: object) -> bool:
     if isinstance(first, dict):
         return len(first) == len(second) and all(
             same(*keys) and same(*values)
-            for keys, values in zip(zip(first, second), zip(first.values(), second.values()), strict=True)
+            for keys, values in zip(
+                zip(first, second, strict=True), zip(first.values(), second.values(), strict=True), strict=True
+            )
         )
     if isinstance(first, (set, frozenset)):
         return len(first) == len(second) and all(any(same(one, other) for other in second) for one in first)
@@ -218,10 +220,8 @@ def test_the_deepest_value_that_is_encoded_is_decoded(wrap: object) -> None:
 
 def test_the_deepest_value_fits_a_small_stack() -> None:
     value: object = None
-    for _ in range(200):
-        value = {"$": (value,)} if _ % 2 else [value]
-        if _ > 130:
-            break
+    for index in range(132):
+        value = {"$": (value,)} if index % 2 else [value]
     outcome: list[object] = []
     before = threading.stack_size(256 * 1024)
     try:
@@ -237,9 +237,11 @@ class Meddler(tzinfo):
     """A time zone whose code changes the containers it stands in."""
 
     def __init__(self, meddle: object) -> None:
+        """Take what to run."""
         self.meddle = meddle
 
     def utcoffset(self, _: datetime | None) -> timedelta:
+        """Meddle, and give an hour."""
         self.meddle()  # type: ignore[operator]
         return timedelta(hours=1)
 

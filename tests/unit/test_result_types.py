@@ -84,6 +84,7 @@ class Card:
     length: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
+        """Set what the constructor does not take."""
         self.length = len(self.id)
 
 
@@ -262,6 +263,7 @@ class Counting:
     number: int
 
     def __post_init__(self) -> None:
+        """Set what the constructor does not take."""
         self.number += 1
 
 
@@ -280,6 +282,7 @@ class Forgetful:
     name: str
 
     def __eq__(self, other: object) -> bool:
+        """Compare all attributes."""
         return isinstance(other, Forgetful) and vars(self) == vars(other)
 
     __hash__ = None  # type: ignore[assignment]
@@ -454,7 +457,7 @@ def test_pydantic_models_come_back() -> None:
 
     class Task(pydantic.BaseModel):
         id: int = pydantic.Field(alias="taskId")
-        owners: list[Owner] = []
+        owners: tuple[Owner, ...] = ()
         due: date | None = None
         price: Decimal = Decimal("1.10")
         raw: bytes = b"\xff"
