@@ -82,7 +82,7 @@ def _function_of(function: Any) -> Any:
     while hasattr(function, "func") and hasattr(function, "keywords"):
         function = function.func
     if not hasattr(function, "__code__") and not hasattr(function, "__func__") and not isinstance(function, type):
-        function = type(function).__dict__.get("__call__", function)
+        function = type(function).__call__ if callable(function) else function
     return function
 
 
