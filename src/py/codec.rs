@@ -34,7 +34,7 @@ mod untag;
 
 pub(crate) use fault::Refused;
 
-/// Containers in containers, at most. Both directions walk by recursion: this much fits any thread's stack.
+/// Containers in containers, at most. Both directions walk by recursion: this much fits a stack of 192 KiB.
 const MAX_DEPTH: u32 = 200;
 
 /// What became of a value.

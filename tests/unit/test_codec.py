@@ -223,7 +223,7 @@ def test_the_deepest_value_fits_a_small_stack() -> None:
     for index in range(132):
         value = {"$": (value,)} if index % 2 else [value]
     outcome: list[object] = []
-    before = threading.stack_size(256 * 1024)
+    before = threading.stack_size(512 * 1024)
     try:
         thread = threading.Thread(target=lambda: outcome.append(there_and_back(value)))
         thread.start()

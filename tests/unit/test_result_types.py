@@ -315,6 +315,13 @@ def test_what_would_not_come_back_is_refused_with_the_reason(value: Any, annotat
         encode_result(value, converter_for(annotation))
 
 
+def test_a_class_that_holds_itself_is_refused() -> None:
+    loop = Card("a")
+    loop.parts.append(loop)
+    with pytest.raises(TypeError, match="RecursionError"):
+        encode_result(loop, converter_for(Card))
+
+
 def test_stored_fields_that_no_longer_fit_the_class_are_an_error_that_says_so() -> None:
     stored = encode_result(Card("a"), converter_for(Card))
     with pytest.raises(ValueError, match=r"does not fit its type: TypeError: Note has no field by_level, due"):
@@ -427,7 +434,7 @@ def test_importing_it_imports_nothing_costly() -> None:
         "assert converter_for(dict) is None; assert return_converter(lambda: 1) is None;"
         "print(*sorted({'typing', 'dataclasses', 'enum', 'inspect', 'datetime'} & (set(sys.modules) - before)))"
     )
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - this very interpreter, on the code above
         [sys.executable, "-S", "-c", "import idempotency_manager;" + code],
         capture_output=True,
         text=True,
