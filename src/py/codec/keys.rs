@@ -42,23 +42,20 @@ pub(super) fn key<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyS
     Ok(made)
 }
 
-/// A mixture of the length and of the first and last bytes: enough to tell one program's keys apart.
+/// A mixture of the length and of the first and last bytes: enough to tell one program's keys apart. The parts overlap in
+/// short keys; gathering those bytes in a word first would stall on reading back what has just been written.
 fn slot(bytes: &[u8]) -> usize {
-    let word = |bytes: &[u8]| {
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(word)
+    let (first, last) = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+    } else if let [first, .., last] = bytes {
+        (u64::from(*first), u64::from(*last) << 8 | u64::from(bytes[1]))
+    } else {
+        (bytes.first().map_or(0, |&only| u64::from(only)), 0)
     };
-    let (first, last) = match bytes.len() {
-        length @ 0..8 => (word(bytes), length as u64),
-        length => {
-            let first = bytes.first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk));
-            let last = bytes.last_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk));
-            (first, last.rotate_left(23) ^ length as u64)
-        }
-    };
-    let mixed = (first ^ last.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-    (mixed >> 56) as usize
+    let mixed = (last.rotate_left(23) ^ bytes.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((first ^ mixed).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 56) as usize
 }
 
 /// The bytes of a string that [`text::from_ascii`] made.
