@@ -3,11 +3,12 @@
 An annotation (`result_type`, or the return annotation) says which classes there are. Nothing in stored data
 names a class, so whoever can write to a store can't choose what is built of it.
 
-A converter never unpacks anything into None, and None stands for itself wherever a value is expected: so a field that is
-annotated `Card` may hold None, and `Card | None` needs no mark of its own. What a converter makes of a value is
-stored only where it comes back equal; the encoder checks that, so nothing here has to foresee every class.
+A converter never unpacks anything into None, and None stands for itself wherever a value is expected: so a field
+that is annotated `Card` may hold None, and `Card | None` needs no mark of its own. What a converter makes of a value
+is stored only where it comes back equal; the encoder checks that, so nothing here has to foresee every class.
 
-Importing this costs nothing: `typing`, `dataclasses`, `enum` and `inspect` are imported by the first result that needs them.
+Importing this costs nothing: `typing`, `dataclasses`, `enum` and `inspect` are imported by the first result that
+needs them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
 __all__ = ["Converter", "converter_for", "return_converter"]
@@ -81,7 +82,7 @@ def _function_of(function: Any) -> Any:
     while hasattr(function, "func") and hasattr(function, "keywords"):
         function = function.func
     if not hasattr(function, "__code__") and not hasattr(function, "__func__") and not isinstance(function, type):
-        function = getattr(type(function), "__call__", function)
+        function = type(function).__call__ if callable(function) else function
     return function
 
 

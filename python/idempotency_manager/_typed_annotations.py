@@ -8,9 +8,8 @@ import inspect
 import sys
 import types
 import typing
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from idempotency_manager._typed import Converter
 from idempotency_manager._typed_shapes import (
     EnumConverter,
     FieldsConverter,
@@ -21,6 +20,9 @@ from idempotency_manager._typed_shapes import (
     TupleConverter,
     UnionConverter,
 )
+
+if TYPE_CHECKING:
+    from idempotency_manager._typed import Converter
 
 _ITEMS = frozenset(
     {
@@ -79,20 +81,24 @@ def convert(annotation: Any, scope: Scope) -> Converter | None:
         return _convert_union(arguments, scope)
     if origin is typing.Literal:
         return _convert_union(tuple(type(each) for each in arguments if isinstance(each, enum.Enum)), scope)
-    if origin is tuple and arguments[-1:] != (...,):
-        items = tuple(convert(each, scope) for each in arguments)
-        return TupleConverter(items) if any(items) else None
-    if origin in _ITEMS or origin is tuple:
-        item = convert(arguments[0], scope)
-        return ItemsConverter(item) if item else None
-    if origin in _MAPPINGS:
-        key, value = convert(arguments[0], scope), convert(arguments[1], scope)
-        return MappingConverter(key, value) if key or value else None
+    if arguments and (origin is tuple or origin in _ITEMS or origin in _MAPPINGS):
+        return _convert_container(origin, arguments, scope)
     cls = origin or annotation
     if not isinstance(cls, type):
         return None
     parameters = getattr(cls, "__parameters__", ())
     return _convert_class(cls, scope.binding(parameters, arguments))
+
+
+def _convert_container(origin: Any, arguments: tuple[Any, ...], scope: Scope) -> Converter | None:
+    if origin is tuple and arguments[-1] is not ...:
+        items = tuple(convert(each, scope) for each in arguments)
+        return TupleConverter(items) if any(items) else None
+    if origin in _MAPPINGS:
+        key, value = convert(arguments[0], scope), convert(arguments[1], scope)
+        return MappingConverter(key, value) if key or value else None
+    item = convert(arguments[0], scope)
+    return ItemsConverter(item) if item else None
 
 
 def _bare(annotation: Any, scope: Scope) -> tuple[Any, Scope]:

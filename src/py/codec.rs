@@ -10,6 +10,11 @@
 //!
 //! Any object made here can start the garbage collector, and so anybody's code: nothing is locked or borrowed while one is.
 
+#![allow(
+    clippy::unnecessary_box_returns,
+    reason = "an error is made in its box, so that the usual answer fits registers"
+)]
+
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -29,7 +34,7 @@ mod untag;
 
 pub(crate) use fault::Refused;
 
-/// Containers in containers, at most. Both directions walk by recursion: this much fits any thread's stack.
+/// Containers in containers, at most. Both directions walk by recursion: this much fits a stack of 192 KiB.
 const MAX_DEPTH: u32 = 200;
 
 /// What became of a value.

@@ -4,9 +4,9 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 const VALUES: [u8; 256] = {
     let mut values = [0xff; 256];
-    let mut index = 0;
+    let mut index: u8 = 0;
     while index < 64 {
-        values[ALPHABET[index] as usize] = index as u8;
+        values[ALPHABET[index as usize] as usize] = index;
         index += 1;
     }
     values

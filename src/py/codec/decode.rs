@@ -41,7 +41,7 @@ impl<'py> Parser<'_, 'py> {
 
     #[inline]
     pub(super) fn skip_space(&mut self) {
-        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+        while self.peek() <= b' ' && matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
         }
     }
@@ -49,6 +49,14 @@ impl<'py> Parser<'_, 'py> {
     /// Passes over `byte` if it is next; answers whether it was.
     #[inline]
     pub(super) fn passes(&mut self, byte: u8) -> bool {
+        if self.peek() == byte {
+            self.at += 1;
+            return true;
+        }
+        self.passes_after_space(byte)
+    }
+
+    fn passes_after_space(&mut self, byte: u8) -> bool {
         self.skip_space();
         let is_next = self.peek() == byte;
         self.at += usize::from(is_next);
@@ -57,7 +65,12 @@ impl<'py> Parser<'_, 'py> {
 
     #[inline]
     pub(super) fn expect(&mut self, byte: u8) -> Parsed<()> {
-        if self.passes(byte) { Ok(()) } else { Err(self.wrong(&format!("`{}` is expected", char::from(byte)))) }
+        if self.passes(byte) { Ok(()) } else { Err(self.missing(byte)) }
+    }
+
+    #[cold]
+    fn missing(&self, byte: u8) -> Box<Fault> {
+        self.wrong(&format!("`{}` is expected", char::from(byte)))
     }
 
     /// A complaint about what stands here.

@@ -29,14 +29,14 @@ pub(super) fn within(before: &str, value: &Bound<'_, PyAny>, after: &str) -> PyR
     encoder.push(before);
     let outcome = encoder.value(value, 0);
     encoder.push(after);
-    let encoded = match outcome {
+    let answer = match outcome {
         Ok(()) => Ok(Encoded::Json(encoder.out.as_slice().to_vec())),
         Err(trouble) => trouble.into_refused().map(Encoded::Refused),
     };
     if encoder.out.capacity() <= KEPT_BUFFER {
         BUFFER.set(encoder.out);
     }
-    encoded
+    answer
 }
 
 /// Whether `value` is of this very class.
@@ -159,7 +159,7 @@ impl Encoder {
         let mut buffer = ryu_js::Buffer::new();
         let digits = buffer.format_finite(number);
         self.push(digits);
-        if !digits.contains(['.', 'e']) {
+        if !digits.bytes().any(|byte| matches!(byte, b'.' | b'e')) {
             self.push(".0");
         }
     }

@@ -107,10 +107,8 @@ impl Encoder {
         let start = self.out.len();
         let mut members = Vec::new();
         for member in set.try_iter()? {
-            let member = member.map_err(|error| match error.is_instance_of::<PyRuntimeError>(set.py()) {
-                true => changed(),
-                false => error.into(),
-            })?;
+            let changes = |error: &PyErr| error.is_instance_of::<PyRuntimeError>(set.py());
+            let member = member.map_err(|error| if changes(&error) { changed() } else { error.into() })?;
             self.value(&member, inner).map_err(|trouble| trouble.within(Segment::Member))?;
             members.push(self.out.split_off(start));
         }

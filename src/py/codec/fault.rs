@@ -1,6 +1,6 @@
 //! What can go wrong, on the way in and on the way out.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use pyo3::exceptions::{PyException, PyMemoryError, PyValueError};
 use pyo3::prelude::*;
@@ -120,10 +120,16 @@ fn render(steps: &[Segment]) -> String {
                 path.push('.');
                 path.push_str(key);
             }
-            Segment::Key(key) => path.push_str(&format!("[{:?}]", key.chars().take(60).collect::<String>())),
-            Segment::Index(index) => path.push_str(&format!("[{index}]")),
+            Segment::Key(key) => {
+                let _ = write!(path, "[{:?}]", key.chars().take(60).collect::<String>());
+            }
+            Segment::Index(index) => {
+                let _ = write!(path, "[{index}]");
+            }
             Segment::Member => path.push_str("{…}"),
-            Segment::KeyItself(index) => path.push_str(&format!(".keys()[{index}]")),
+            Segment::KeyItself(index) => {
+                let _ = write!(path, ".keys()[{index}]");
+            }
         }
     }
     if steps.len() > SHOWN {

@@ -1,6 +1,7 @@
 //! Strings that were the keys of dicts lately, so that a dict of the same shape reuses them, hashes included.
 
-use parking_lot::Mutex;
+use std::cell::RefCell;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -9,12 +10,15 @@ use super::text;
 
 /// Longer keys are made anew.
 const LONGEST: usize = 64;
-const SLOTS: usize = 512;
+const SLOTS: usize = 256;
 
-/// A direct-mapped table: a key that falls into another's slot takes it.
-///
-/// The lock is held for a look or an exchange, never while an object is made; whoever finds it taken does without.
-static SLOTS_IN_USE: Mutex<[Option<Py<PyString>>; SLOTS]> = Mutex::new([const { None }; SLOTS]);
+thread_local! {
+    /// A direct-mapped table: a key that falls into another's slot takes it. One for each thread, because the two atomic
+    /// operations of a lock cost more than the string they would save.
+    ///
+    /// It is borrowed for a look or an exchange, never while an object is made or dropped.
+    static TABLE: RefCell<[Option<Py<PyString>>; SLOTS]> = const { RefCell::new([const { None }; SLOTS]) };
+}
 
 /// The string of these ASCII bytes, by the table where it has it.
 pub(super) fn key<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
@@ -22,36 +26,36 @@ pub(super) fn key<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyS
         return text::from_ascii(py, bytes);
     }
     let slot = slot(bytes);
-    if let Some(slots) = SLOTS_IN_USE.try_lock()
-        && let Some(known) = &slots[slot]
-        && ascii(known.bind(py)) == bytes
-    {
-        return Ok(known.bind(py).clone());
+    let known = TABLE.try_with(|table| {
+        let table = table.borrow();
+        let known = table[slot].as_ref()?.bind(py);
+        (ascii(known) == bytes).then(|| known.clone())
+    });
+    if let Ok(Some(known)) = known {
+        return Ok(known);
     }
     let made = text::from_ascii(py, bytes)?;
-    let replaced =
-        SLOTS_IN_USE.try_lock().map(|mut slots| std::mem::replace(&mut slots[slot], Some(made.clone().unbind())));
+    let new = made.clone().unbind();
+    // An error says that the thread is ending and its table is gone.
+    let replaced = TABLE.try_with(|table| table.borrow_mut()[slot].replace(new));
     drop(replaced);
     Ok(made)
 }
 
-/// A mixture of the length and of the first and last bytes: enough to tell one program's keys apart.
+/// A mixture of the length and of the first and last bytes: enough to tell one program's keys apart. The parts overlap in
+/// short keys; gathering those bytes in a word first would stall on reading back what has just been written.
 fn slot(bytes: &[u8]) -> usize {
-    let word = |bytes: &[u8]| {
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(word)
+    let (first, last) = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+    } else if let [first, .., last] = bytes {
+        (u64::from(*first), u64::from(*last) << 8 | u64::from(bytes[1]))
+    } else {
+        (bytes.first().map_or(0, |&only| u64::from(only)), 0)
     };
-    let (first, last) = match bytes.len() {
-        length @ 0..8 => (word(bytes), length as u64),
-        length => {
-            let first = bytes.first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk));
-            let last = bytes.last_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk));
-            (first, last.rotate_left(23) ^ length as u64)
-        }
-    };
-    let mixed = (first ^ last.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-    (mixed >> 55) as usize
+    let mixed = (last.rotate_left(23) ^ bytes.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((first ^ mixed).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 56) as usize
 }
 
 /// The bytes of a string that [`text::from_ascii`] made.

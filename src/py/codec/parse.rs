@@ -51,6 +51,7 @@ impl<'a, 'py> Parser<'a, 'py> {
         .map_err(|_| Fault::corrupt(at, "a lone surrogate has no place here"))
     }
 
+    #[inline]
     fn quoted(&mut self) -> Parsed<Quoted<'a>> {
         if self.peek() != b'"' {
             return Err(self.wrong("a string is expected"));

@@ -79,13 +79,12 @@ pub(super) fn from_wtf8<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'p
 
 /// Appends a code point, surrogate or not, as UTF-8 would have it.
 pub(super) fn push_code_point(out: &mut Vec<u8>, code_point: u32) {
-    let low = |shift: u32| 0x80 | (code_point >> shift & 0x3f) as u8;
-    match code_point {
-        0..0x80 => out.push(code_point as u8),
-        0x80..0x800 => out.extend([0xc0 | (code_point >> 6) as u8, low(0)]),
-        0x800..0x1_0000 => out.extend([0xe0 | (code_point >> 12) as u8, low(6), low(0)]),
-        _ => out.extend([0xf0 | (code_point >> 18) as u8, low(12), low(6), low(0)]),
+    if let Some(character) = char::from_u32(code_point) {
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        return;
     }
+    let low = |shift: u32| 0x80 | (code_point >> shift & 0x3f) as u8;
+    out.extend([0xed, low(6), low(0)]);
 }
 
 /// Appends `text` between quotes.

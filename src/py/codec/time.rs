@@ -1,6 +1,8 @@
 //! Dates, times and durations as text: ISO 8601, with the suffixes of RFC 9557 for a zone's name
 //! (`2026-10-25T02:30:00+01:00[Europe/Berlin][fold=1]`).
 
+use std::fmt::Write as _;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyDateTime, PyDelta, PyDeltaAccess, PyTime, PyType};
 
@@ -102,12 +104,12 @@ pub(super) fn duration(delta: &Bound<'_, PyDelta>) -> String {
     let (days, micros) = (total.abs() / DAY, total.abs() % DAY);
     let mut text = format!("{sign}P");
     if days > 0 {
-        text.push_str(&format!("{days}D"));
+        let _ = write!(text, "{days}D");
     }
     if micros > 0 || days == 0 {
-        text.push_str(&format!("T{}", micros / 1_000_000));
+        let _ = write!(text, "T{}", micros / 1_000_000);
         if micros % 1_000_000 > 0 {
-            text.push_str(&format!(".{:06}", micros % 1_000_000));
+            let _ = write!(text, ".{:06}", micros % 1_000_000);
         }
         text.push('S');
     }

@@ -60,7 +60,7 @@ impl<'py> Parser<'_, 'py> {
         }
         let start = self.at;
         let build: fn(Python<'py>, &str) -> PyResult<Option<Bound<'py, PyAny>>> = match name {
-            "$float" => float,
+            "$float" => |py, text| Ok(float(py, text)),
             "$int" => |py, text| py.get_type::<PyInt>().call1((text, 16)).map(Some),
             "$date" => |py, text| py.get_type::<PyDate>().call_method1("fromisoformat", (text,)).map(Some),
             "$timedelta" => |py, text| Ok(time::parse_duration(py, text)?.map(Bound::into_any)),
@@ -148,12 +148,12 @@ impl<'py> Parser<'_, 'py> {
     }
 }
 
-fn float<'py>(py: Python<'py>, text: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+fn float<'py>(py: Python<'py>, text: &str) -> Option<Bound<'py, PyAny>> {
     let number = match text {
         "NaN" => f64::NAN,
         "Infinity" => f64::INFINITY,
         "-Infinity" => f64::NEG_INFINITY,
-        _ => return Ok(None),
+        _ => return None,
     };
-    Ok(Some(PyFloat::new(py, number).into_any()))
+    Some(PyFloat::new(py, number).into_any())
 }
