@@ -55,9 +55,7 @@ def append_row(invoice: Invoice) -> str:
     """Add the invoice to the sheet of receivables; return the range that it got."""
     row = [invoice.id, invoice.customer, str(invoice.amount), invoice.due.isoformat()]
     values = sheets.spreadsheets().values()
-    append = values.append(
-        spreadsheetId=SHEET, range="Overdue!A:D", valueInputOption="RAW", body={"values": [row]}
-    )
+    append = values.append(spreadsheetId=SHEET, range="Overdue!A:D", valueInputOption="RAW", body={"values": [row]})
     return str(append.execute(http=default_http())["updates"]["updatedRange"])
 
 
