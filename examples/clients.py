@@ -25,19 +25,22 @@ from googleapiclient.discovery_cache import get_static_doc  # type: ignore[impor
 from slack_sdk import WebClient
 from slack_sdk.http_retry import RetryHandler
 
-LEDGER_URL = os.environ["LEDGER_URL"]
 # Short, so that a demonstration of late answers is short too.
 TIMEOUT_SECONDS = 1
 
 
+def _url() -> str:
+    return os.environ["LEDGER_URL"]
+
+
 def trello_client() -> httpx.Client:
     """Return a client of Trello's REST API."""
-    return httpx.Client(base_url=LEDGER_URL, timeout=TIMEOUT_SECONDS, trust_env=False)
+    return httpx.Client(base_url=_url(), timeout=TIMEOUT_SECONDS, trust_env=False)
 
 
 def slack_client(retry_handlers: list[RetryHandler] | None = None) -> WebClient:
     """Return a client of Slack's Web API; None leaves its own retries on, [] turns them off."""
-    return WebClient("xoxb-demo", f"{LEDGER_URL}/api/", timeout=TIMEOUT_SECONDS, retry_handlers=retry_handlers)
+    return WebClient("xoxb-demo", f"{_url()}/api/", timeout=TIMEOUT_SECONDS, retry_handlers=retry_handlers)
 
 
 def google_service(name: str, version: str) -> Any:  # noqa: ANN401 - the class is made at run time, from the document
@@ -47,7 +50,7 @@ def google_service(name: str, version: str) -> Any:  # noqa: ANN401 - the class 
     document's `rootUrl`; so the root is what is changed here.
     """
     document = json.loads(get_static_doc(name, version))
-    document["rootUrl"] = f"{LEDGER_URL}/"
+    document["rootUrl"] = f"{_url()}/"
     return build_from_document(document, credentials=_nobody())
 
 
