@@ -21,7 +21,7 @@ from googleapiclient.errors import HttpError  # type: ignore[import-untyped] # s
 from googleapiclient.http import MediaInMemoryUpload  # type: ignore[import-untyped] # ships no types
 from slack_sdk.errors import SlackApiError
 
-from examples.clients import google_service, send_once_http, slack_client, trello_client
+from examples.clients import google_service, send_once, slack_client, trello_client
 from examples.invoices import Invoice, serve
 from idempotency_manager import NOT_EXECUTED, IdempotencyRecord, configure, idempotent
 
@@ -80,7 +80,7 @@ def post_message(invoice: Invoice, card_url: str) -> str:
 def find_reminder(record: IdempotencyRecord) -> Any:  # noqa: ANN401 - a result or NOT_EXECUTED
     """Look for the invoice's file in Drive, by the property that the upload gave it."""
     query = f"appProperties has {{ key='invoice' and value='{record.signal_id}' }} and trashed = false"
-    found = drive.files().list(q=query, fields="files(id)").execute(http=send_once_http())["files"]
+    found = send_once(drive.files().list(q=query, fields="files(id)"))["files"]
     return found[0]["id"] if found else NOT_EXECUTED
 
 
@@ -92,13 +92,13 @@ def upload_reminder(invoice: Invoice) -> str:
     media = MediaInMemoryUpload(letter.encode(), mimetype="text/plain")
     body = {"name": f"{invoice.id}.txt", "appProperties": {"invoice": invoice.id}}
     upload = drive.files().create(body=body, media_body=media, fields="id")
-    return str(upload.execute(http=send_once_http())["id"])
+    return str(send_once(upload)["id"])
 
 
 def find_row(record: IdempotencyRecord) -> Any:  # noqa: ANN401 - a result or NOT_EXECUTED
     """Look for the invoice's row in the sheet's first column."""
     read = sheets.spreadsheets().values().get(spreadsheetId=SHEET, range="Overdue!A:A")
-    rows = read.execute(http=send_once_http()).get("values", [])
+    rows = send_once(read).get("values", [])
     found = (f"Overdue!A{number}:D{number}" for number, row in enumerate(rows, 1) if row == [record.signal_id])
     return next(found, NOT_EXECUTED)
 
@@ -110,7 +110,7 @@ def append_row(invoice: Invoice) -> str:
     row = [invoice.id, invoice.customer, str(invoice.amount), invoice.due.isoformat()]
     values = sheets.spreadsheets().values()
     append = values.append(spreadsheetId=SHEET, range="Overdue!A:D", valueInputOption="RAW", body={"values": [row]})
-    return str(append.execute(http=send_once_http())["updates"]["updatedRange"])
+    return str(send_once(append)["updates"]["updatedRange"])
 
 
 def handle_overdue(invoice: Invoice) -> None:

@@ -10,7 +10,7 @@ from googleapiclient.errors import HttpError  # type: ignore[import-untyped] # s
 from googleapiclient.http import MediaInMemoryUpload  # type: ignore[import-untyped] # ships no types
 from slack_sdk.errors import SlackApiError
 
-from examples.clients import default_http, google_service, slack_client, trello_client
+from examples.clients import google_service, send, slack_client, trello_client
 from examples.invoices import Invoice, serve
 
 LIST, CHANNEL, SHEET = "overdue", "C0OVERDUE", "receivables"
@@ -47,7 +47,7 @@ def upload_reminder(invoice: Invoice) -> str:
     letter = f"Dear {invoice.customer}, please pay {invoice.amount} EUR for {invoice.id}."
     media = MediaInMemoryUpload(letter.encode(), mimetype="text/plain")
     upload = drive.files().create(body={"name": f"{invoice.id}.txt"}, media_body=media, fields="id")
-    return str(upload.execute(http=default_http())["id"])
+    return str(send(upload)["id"])
 
 
 @retry_google
@@ -56,7 +56,7 @@ def append_row(invoice: Invoice) -> str:
     row = [invoice.id, invoice.customer, str(invoice.amount), invoice.due.isoformat()]
     values = sheets.spreadsheets().values()
     append = values.append(spreadsheetId=SHEET, range="Overdue!A:D", valueInputOption="RAW", body={"values": [row]})
-    return str(append.execute(http=default_http())["updates"]["updatedRange"])
+    return str(send(append)["updates"]["updatedRange"])
 
 
 def handle_overdue(invoice: Invoice) -> None:

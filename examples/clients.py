@@ -14,6 +14,7 @@ httplib2            What google-api-python-client speaks through. Repeats once w
 import http.client
 import json
 import os
+from contextlib import closing
 from typing import Any
 
 import httplib2  # type: ignore[import-untyped] # ships no types
@@ -22,6 +23,7 @@ from google.auth.credentials import AnonymousCredentials
 from google_auth_httplib2 import AuthorizedHttp  # type: ignore[import-untyped] # ships no types
 from googleapiclient.discovery import build_from_document  # type: ignore[import-untyped] # ships no types
 from googleapiclient.discovery_cache import get_static_doc  # type: ignore[import-untyped] # ships no types
+from googleapiclient.http import HttpRequest  # type: ignore[import-untyped] # ships no types
 from slack_sdk import WebClient
 from slack_sdk.http_retry import RetryHandler
 
@@ -54,14 +56,20 @@ def google_service(name: str, version: str) -> Any:  # noqa: ANN401 - the class 
     return build_from_document(document, credentials=_nobody())
 
 
-def default_http() -> httplib2.Http:
-    """Return the transport that Google's client makes for itself. One for each call: it is not thread-safe."""
-    return httplib2.Http(timeout=TIMEOUT_SECONDS)
+def send(request: HttpRequest) -> Any:  # noqa: ANN401 - whatever the method answers, as JSON
+    """Execute a Google request over the transport that the client makes for itself: it may send twice."""
+    return _execute(request, httplib2.Http(timeout=TIMEOUT_SECONDS))
 
 
-def send_once_http() -> AuthorizedHttp:
-    """Return a transport for `.execute(http=…)` that never repeats a request. One for each call, as above."""
-    return AuthorizedHttp(_nobody(), http=SendOnceHttp(timeout=TIMEOUT_SECONDS))
+def send_once(request: HttpRequest) -> Any:  # noqa: ANN401 - whatever the method answers, as JSON
+    """Execute a Google request over a transport that never repeats it."""
+    return _execute(request, SendOnceHttp(timeout=TIMEOUT_SECONDS))
+
+
+def _execute(request: HttpRequest, http: httplib2.Http) -> Any:  # noqa: ANN401 - as above
+    # A transport of its own for each request: httplib2 is not thread-safe.
+    with closing(AuthorizedHttp(_nobody(), http=http)) as authorized:
+        return request.execute(http=authorized)
 
 
 def _nobody() -> AnonymousCredentials:

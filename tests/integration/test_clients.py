@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import httplib2  # type: ignore[import-untyped] # ships no types
 import httpx
 import pytest
-from googleapiclient.http import MediaInMemoryUpload  # type: ignore[import-untyped] # ships no types
+from googleapiclient.http import HttpRequest, MediaInMemoryUpload  # type: ignore[import-untyped] # ships no types
 
-from examples.clients import default_http, google_service, send_once_http, slack_client, trello_client
+from examples.clients import google_service, send, send_once, slack_client, trello_client
 from examples.ledger_service import Effect, Fault, LedgerService, Plan
 from examples.scenario import WRITES
 
@@ -30,15 +30,15 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[LedgerService]:
         yield service
 
 
-def upload(transport: httplib2.Http) -> None:
+def upload() -> HttpRequest:
     media = MediaInMemoryUpload(b"please pay", mimetype="text/plain")
-    google_service("drive", "v3").files().create(body={"name": INVOICE}, media_body=media).execute(http=transport)
+    return google_service("drive", "v3").files().create(body={"name": INVOICE}, media_body=media)
 
 
-def append(transport: httplib2.Http) -> None:
+def append() -> HttpRequest:
     values = google_service("sheets", "v4").spreadsheets().values()
     row = {"values": [[INVOICE]]}
-    values.append(spreadsheetId="S", range="Overdue!A:A", valueInputOption="RAW", body=row).execute(http=transport)
+    return values.append(spreadsheetId="S", range="Overdue!A:A", valueInputOption="RAW", body=row)
 
 
 def test_slack_as_it_comes_posts_a_message_twice_in_one_call(service: LedgerService) -> None:
@@ -47,7 +47,7 @@ def test_slack_as_it_comes_posts_a_message_twice_in_one_call(service: LedgerServ
 
 
 def test_httplib2_as_it_comes_uploads_a_file_twice_in_one_call(service: LedgerService) -> None:
-    upload(default_http())
+    send(upload())
     assert service.ledger.count(Effect.FILE, INVOICE) == 2
 
 
@@ -55,7 +55,7 @@ def test_httplib2_repeats_a_request_whatever_its_setting_says(
     service: LedgerService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(httplib2, "RETRIES", 1)
-    append(default_http())
+    send(append())
     assert service.ledger.count(Effect.ROW, INVOICE) == 2
 
 
@@ -67,13 +67,13 @@ def test_slack_without_retry_handlers_reports_the_lost_answer(service: LedgerSer
 
 def test_the_transport_that_sends_once_reports_the_lost_answer_of_an_upload(service: LedgerService) -> None:
     with pytest.raises(ConnectionResetError, match="may have been served"):
-        upload(send_once_http())
+        send_once(upload())
     assert service.ledger.requests("drive.upload") == 1
 
 
 def test_the_transport_that_sends_once_reports_the_lost_answer_of_an_append(service: LedgerService) -> None:
     with pytest.raises(ConnectionResetError, match="may have been served"):
-        append(send_once_http())
+        send_once(append())
     assert service.ledger.requests("sheets.append") == 1
 
 
