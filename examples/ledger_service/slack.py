@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from typing import Any
 
 from examples.ledger_service.ledger import Effect, Ledger
@@ -16,22 +17,22 @@ def _post_message(ledger: Ledger, request: Request, _match: re.Match[str]) -> Re
         message["metadata"] = json.loads(metadata) if isinstance(metadata, str) else metadata
 
     def describe(number: int) -> dict[str, Any]:
-        return {**message, "ts": f"1795298400.{number:06d}"}
+        # Slack's id of a message is the second in which it came, and a count that keeps two in one second apart.
+        return {**message, "ts": f"{int(time.time())}.{number:06d}"}
 
     posted = ledger.add(Effect.MESSAGE, request.subject, describe).document
     return Response({"ok": True, "channel": fields["channel"], "ts": posted["ts"], "message": posted})
 
 
 def _history(ledger: Ledger, request: Request, _match: re.Match[str]) -> Response:
-    messages = [entry.document for entry in reversed(ledger.of(Effect.MESSAGE))]
-    if not _wants_metadata(request):
-        messages = [{name: value for name, value in each.items() if name != "metadata"} for each in messages]
-    return Response({"ok": True, "messages": messages, "has_more": False})
-
-
-def _wants_metadata(request: Request) -> bool:
     fields = {**request.query, **(request.form() if request.body else {})}
-    return str(fields.get("include_all_metadata", "")).lower() in {"1", "true"}
+    oldest = float(fields.get("oldest", 0))
+    newest_first = [entry.document for entry in reversed(ledger.of(Effect.MESSAGE))]
+    messages = [message for message in newest_first if float(message["ts"]) > oldest]
+    if fields.get("include_all_metadata", "").lower() not in {"1", "true"}:
+        messages = [{name: value for name, value in each.items() if name != "metadata"} for each in messages]
+    limit = int(fields.get("limit", 100))
+    return Response({"ok": True, "messages": messages[:limit], "has_more": len(messages) > limit})
 
 
 ROUTES = (

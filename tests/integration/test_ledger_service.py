@@ -3,6 +3,7 @@
 import http.client
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from urllib.parse import quote, urlsplit
@@ -108,6 +109,17 @@ def test_a_message_shows_its_metadata_only_when_asked() -> None:
         _, full = call(service, "GET", "/api/conversations.history?channel=C0&include_all_metadata=1")
     assert [set(each) for each in bare["messages"]] == [{"type", "text", "ts"}]  # type: ignore[attr-defined] # JSON
     assert [each["metadata"] for each in full["messages"]] == [metadata]  # type: ignore[attr-defined] # JSON
+
+
+def test_the_history_of_a_channel_leaves_out_what_is_older_than_asked() -> None:
+    message = json.dumps({"channel": "C0", "text": "INV-001 is overdue"})
+    with LedgerService() as service:
+        call(service, "POST", "/api/chat.postMessage", message)
+        now = time.time()
+        _, before = call(service, "GET", f"/api/conversations.history?channel=C0&oldest={now - 60}")
+        _, after = call(service, "GET", f"/api/conversations.history?channel=C0&oldest={now + 60}")
+    assert [each["text"] for each in before["messages"]] == ["INV-001 is overdue"]  # type: ignore[attr-defined] # JSON
+    assert after["messages"] == []
 
 
 def test_an_appended_row_is_read_back_under_the_range_that_it_got() -> None:
