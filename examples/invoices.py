@@ -44,7 +44,7 @@ def serve(handle: Callable[[Invoice], object]) -> None:
             try:
                 handle(Invoice.from_event(json.loads(body)))
             except Exception as error:  # noqa: BLE001 - whatever went wrong, the sender must hear that it did
-                print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201 - this is its log
+                print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
                 self.send_response(HTTPStatus.INTERNAL_SERVER_ERROR)
             else:
                 self.send_response(HTTPStatus.NO_CONTENT)
@@ -54,5 +54,5 @@ def serve(handle: Callable[[Invoice], object]) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    print(f"http://127.0.0.1:{server.server_port}", flush=True)  # noqa: T201 - how the caller learns the address
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()

@@ -1,7 +1,8 @@
 """What the two runs really did, in tables, and whether that is what the demonstration promises."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich import box
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from examples.ledger_service import Effect, Ledger
 from examples.scenario import Case
+from idempotency_manager import State
 
 LOOKS = ("trello.list", "slack.history", "drive.list", "sheets.get")
 _WRONG, _RIGHT = "bold red", "green"
@@ -24,12 +26,14 @@ class Run:
         ledger: What really happened.
         unproved: Planned faults that never came about, as texts.
         seconds: How long it took.
+        remembered: How many actions the store knows in each state; nothing where there is no store.
     """
 
     name: str
     ledger: Ledger
     unproved: Sequence[str]
     seconds: float
+    remembered: Counter[State] = field(default_factory=Counter)
 
     def duplicates(self, effect: Effect, cases: Sequence[Case]) -> int:
         """Count the effects beyond the first for each invoice."""
@@ -67,9 +71,16 @@ def problems(without: Run, protected: Run, cases: Sequence[Case]) -> list[str]:
         found.append(f"{protected.name}: {guarded.duplicates} duplicates")
     if guarded.missing or bare.missing:
         found.append(f"missing effects: {bare.missing} {without.name}, {guarded.missing} {protected.name}")
+    wanted = len(cases) * len(Effect)
+    if protected.remembered != {State.COMPLETED: wanted}:
+        found.append(f"{protected.name}: the store remembers {_states(protected)}, of {wanted} actions")
     if bare.duplicates < max(1, planned):
         found.append(f"{without.name}: {bare.duplicates} duplicates of {planned} planned, so this proves nothing")
     return found
+
+
+def _states(run: Run) -> str:
+    return ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in sorted(run.remembered.items()))
 
 
 def show(console: Console, without: Run, protected: Run, cases: Sequence[Case]) -> None:
@@ -77,7 +88,8 @@ def show(console: Console, without: Run, protected: Run, cases: Sequence[Case]) 
     console.print(_by_invoice(without, protected, cases))
     console.print(_in_total(without, protected, cases))
     looks = sum(protected.ledger.requests(name) for name in LOOKS)
-    console.print(f"{protected.name}, {looks} requests looked for an effect whose answer had been lost.")
+    console.print(f"{looks} requests looked for an effect whose answer had been lost.")
+    console.print(f"In the end the store remembers {_states(protected)}.")
     wanted = len(cases) * len(Effect)
     for run in (without, protected):
         totals = Totals.of(run, cases)

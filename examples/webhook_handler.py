@@ -64,7 +64,7 @@ def main() -> int:
         answers = list(pool.map(lambda delivery: post(server.server_port, *delivery), deliveries))
     server.shutdown()
     server.server_close()
-    print(f"{len(deliveries)} deliveries, {len(charges)} charges, {len(set(answers))} different answers")  # noqa: T201
+    print(f"{len(deliveries)} deliveries, {len(charges)} charges, {len(set(answers))} different answers")
     return 0 if len(charges) == len(set(answers)) == len(set(deliveries)) else 1
 
 
