@@ -16,7 +16,7 @@ SORTED_AND_HASHED = "orjson, hashlib.sha256"
 BARE_HASH = "hashlib.sha256 alone"
 HASH_LIMIT = Target(2.5)
 
-SMALL: dict[str, Any] = {"board": "b_eng", "title": "Invoice 42", "note": ""}
+SMALL: dict[str, Any] = {"board": "b_eng", "title": "Invoice 7", "note": ""}
 MEDIUM: dict[str, Any] = {
     "board": "board_engineering",
     "title": "Invoice 4711 due",
