@@ -54,7 +54,7 @@ def ready(name: str, batch: Batch) -> Contender:
 def interleave(contenders: Sequence[Contender], options: Options, *, batch_ns: int = 0) -> dict[str, Samples]:
     """Races the contenders and returns each one's nanoseconds per call, round by round."""
     budget = batch_ns or options.batch_ns
-    calls = {one.name: one.calls or _calls_that_fill(one, budget) for one in contenders}
+    calls = {one.name: one.calls or calls_that_fill(one.prepare(), budget) for one in contenders}
     samples: dict[str, list[float]] = {one.name: [] for one in contenders}
     for turn in range(options.rounds):
         first = turn % len(contenders)
@@ -91,9 +91,10 @@ def above(samples: Mapping[str, Samples], floor: str) -> dict[str, Samples]:
     }
 
 
-def _calls_that_fill(contender: Contender, budget_ns: int) -> int:
+def calls_that_fill(batch: Batch, budget_ns: int) -> int:
+    """How many calls in a row take about so many nanoseconds; a single hiccup of the machine does not fool it."""
     calls = 1
-    while (spent := elapsed_ns(contender.prepare(), calls)) < budget_ns / 4:
+    while (spent := min(elapsed_ns(batch, calls), elapsed_ns(batch, calls))) < budget_ns / 4:
         calls *= 2
     return max(1, round(calls * budget_ns / spent))
 

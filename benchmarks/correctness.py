@@ -27,7 +27,7 @@ def facts(peers: Sequence[Peer]) -> Facts:
     answers = {probe: {peer.name: probes.answer(probe, peer) for peer in peers} for probe in WANTED}
     rows = tuple((probes.question(probe), *by_peer.values()) for probe, by_peer in answers.items())
     missed = tuple(
-        f"{probes.question(probe)}: {answers[probe][THIS]}"
+        f"{probes.question(probe)} {answers[probe][THIS]}"
         for probe, wanted in WANTED.items()
         if answers[probe][THIS] != wanted
     )

@@ -4,8 +4,10 @@ Each takes a peer and returns a few words. A probe may raise: whoever asks shows
 """
 
 import asyncio
+import gc
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +18,7 @@ TWICE = 2
 
 
 def keywords_in_another_order_run_again(peer: Peer) -> str:
-    """f(a=…, b=…), then f(b=…, a=…)."""
+    """Keywords in another order run it again?"""
     guarded, runs = _counted(peer.decorate)
     guarded(signal_id="evt_1", board="b", detail=1)
     guarded(detail=1, board="b", signal_id="evt_1")
@@ -24,7 +26,10 @@ def keywords_in_another_order_run_again(peer: Peer) -> str:
 
 
 def a_caller_can_change_what_the_next_one_gets(peer: Peer) -> str:
-    """Spoils the first caller's result and a replay's, at the top and inside, and looks at what comes after."""
+    """A caller can change what the next one gets?
+
+    Spoils the first caller's result and a replay's, at the top and inside, and looks at what comes after.
+    """
     guarded, _ = _counted(peer.decorate)
     spoiled = []
     for _ in range(TWICE):
@@ -39,7 +44,10 @@ def a_caller_can_change_what_the_next_one_gets(peer: Peer) -> str:
 
 
 def two_racing_threads_run_it_twice(peer: Peer) -> str:
-    """Two threads leave a barrier together; the function is still running when the second one calls."""
+    """Two racing threads run it twice?
+
+    They leave a barrier together; the function is still running when the second one calls.
+    """
     runs: list[object] = []
     errors: list[str] = []
     together = threading.Barrier(TWICE)
@@ -67,7 +75,7 @@ def two_racing_threads_run_it_twice(peer: Peer) -> str:
 
 
 def none_is_run_again(peer: Peer) -> str:
-    """A function that returns None."""
+    """A None result is run again?"""
     guarded, runs = _counted(peer.decorate, result=None)
     guarded(signal_id="evt_1", board="b", detail=1)
     guarded(signal_id="evt_1", board="b", detail=1)
@@ -75,7 +83,7 @@ def none_is_run_again(peer: Peer) -> str:
 
 
 def dict_and_list_arguments_work(peer: Peer) -> str:
-    """Arguments that have no hash."""
+    """dict and list arguments work?"""
     guarded, runs = _counted(peer.decorate)
     for _ in range(TWICE):
         guarded(signal_id="evt_1", board="b", detail={"labels": ["a", "b"]})
@@ -83,7 +91,7 @@ def dict_and_list_arguments_work(peer: Peer) -> str:
 
 
 def one_and_true_are_one_call(peer: Peer) -> str:
-    """detail=1, then detail=True."""
+    """1 and True are the same call?"""
     guarded, runs = _counted(peer.decorate)
     guarded(signal_id="evt_1", board="b", detail=1)
     guarded(signal_id="evt_1", board="b", detail=True)
@@ -91,7 +99,10 @@ def one_and_true_are_one_call(peer: Peer) -> str:
 
 
 def an_async_function_works(peer: Peer) -> str:
-    """The same coroutine function awaited twice, one after the other."""
+    """An async function works?
+
+    Awaited twice, one after the other.
+    """
     runs: list[object] = []
 
     async def effect(*, signal_id: str, board: str, detail: int) -> dict[str, str]:  # noqa: ARG001 - part of the call
@@ -109,12 +120,12 @@ def an_async_function_works(peer: Peer) -> str:
 
 
 def an_error_lets_the_next_call_run(peer: Peer) -> str:
-    """The function raises ValueError; what does the next call do?"""
+    """After an ordinary exception, the next call …"""
     return _after(peer, ValueError("refused"))
 
 
 def after_a_timeout_the_next_call(peer: Peer) -> str:
-    """The function raises TimeoutError: the effect may have happened. What does the next call do?"""
+    """After a timeout (did it happen?), the next call …"""
     return _after(peer, TimeoutError("no answer"))
 
 
@@ -137,15 +148,19 @@ def _after(peer: Peer, error: Exception) -> str:
 
 def answer(probe: Callable[[Peer], str], peer: Peer) -> str:
     """What the probe found, or the name of the exception that it met."""
-    try:
-        return probe(peer)
-    except Exception as error:  # noqa: BLE001 - what it is, is the answer
-        return f"no: {type(error).__name__}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a coroutine that a peer could not await is collected below
+        try:
+            return probe(peer)
+        except Exception as error:  # noqa: BLE001 - what it is, is the answer
+            return f"no: {type(error).__name__}"
+        finally:
+            gc.collect()
 
 
 def question(probe: Callable[[Peer], str]) -> str:
-    """The probe's name as words."""
-    return probe.__name__.replace("_", " ")
+    """The probe's question: the first line of its docstring."""
+    return (probe.__doc__ or "").partition("\n")[0]
 
 
 def _counted(decorate: Decorate, *, result: object = ...) -> tuple[Callable[..., Any], list[object]]:

@@ -4,7 +4,7 @@ import threading
 from functools import partial
 from itertools import islice
 
-from ._measure import Batch, Contender, Options, Samples, interleave, median, ratio, ready
+from ._measure import Batch, Contender, Options, Samples, calls_that_fill, interleave, median, ratio
 from ._report import Row, Table, Target
 from .peers import THIS, load_all
 from .workload import CardArguments, CreateCard, call_each, call_round_robin, create_card, distinct
@@ -12,7 +12,8 @@ from .workload import CardArguments, CreateCard, call_each, call_round_robin, cr
 THREADS = 8
 HOT_KEYS = 1_000
 LIMIT = Target(0.9, at_least=True)
-BATCHES = 10
+BATCH_NS = 150_000_000
+"""Of one thread: long enough that starting eight is lost in it."""
 
 CAPTION = (
     "Duplicate calls of topic 2, going round 1,000 remembered keys, from one thread and from eight that share the work. "
@@ -29,11 +30,16 @@ def run(options: Options) -> list[Table]:
     for peer in peers:
         function = peer.decorate(create_card)
         call_each(function, hot)
-        contenders += [ready(_name(peer.name, count), _batch(function, hot, count)) for count in (1, THREADS)]
-    samples = interleave(contenders, options, batch_ns=BATCHES * options.batch_ns)
+        calls = calls_that_fill(partial(call_round_robin, function, hot), BATCH_NS)
+        contenders += [_contender(peer.name, function, hot, calls, count) for count in (1, THREADS)]
+    samples = interleave(contenders, options)
     rows = tuple(_row(peer.name, samples) for peer in peers)
     columns = ("calls/s, 1 thread", f"calls/s, {THREADS} threads")
     return [Table("6  Threads", CAPTION, columns, f"{THREADS} threads ÷ 1", rows)]
+
+
+def _contender(name: str, function: CreateCard, hot: list[CardArguments], calls: int, threads: int) -> Contender:
+    return Contender(_name(name, threads), lambda: _batch(function, hot, threads), calls)
 
 
 def _name(peer: str, threads: int) -> str:

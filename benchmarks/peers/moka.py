@@ -7,7 +7,7 @@ import moka_py
 
 from . import MOKA, Peer
 
-ROOM = 4_000_000
+ROOM = 2_000_000
 
 
 def _decorate(function: Callable[..., Any]) -> Callable[..., Any]:

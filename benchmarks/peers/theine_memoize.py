@@ -7,7 +7,7 @@ from theine import Memoize
 
 from . import THEINE, Peer
 
-ROOM = 4_000_000
+ROOM = 2_000_000
 
 
 def _decorate(function: Callable[..., Any]) -> Callable[..., Any]:
