@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     options = Options(asked.rounds or (QUICK_ROUNDS if asked.quick else ROUNDS), asked.quick)
     console = Console(width=None if sys.stdout.isatty() else 150)
-    console.print(f"{_machine()}\n{options.rounds} interleaved rounds, medians; garbage collector off\n", highlight=False)
+    console.print(
+        f"{_machine()}\n{options.rounds} interleaved rounds, medians; garbage collector off\n", highlight=False
+    )
     answers: list[Table | Facts] = []
     broken: list[str] = []
     for topic in asked.topic or TOPICS:
@@ -82,7 +84,11 @@ def _versions() -> str:
 
 
 def _write(path: Path, answers: Sequence[Table | Facts], options: Options) -> None:
-    content: dict[str, Any] = {"machine": _machine(), "rounds": options.rounds, "topics": [asdict(one) for one in answers]}
+    content: dict[str, Any] = {
+        "machine": _machine(),
+        "rounds": options.rounds,
+        "topics": [asdict(one) for one in answers],
+    }
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

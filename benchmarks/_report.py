@@ -131,5 +131,6 @@ def _fill(table: RichTable, answer: Table) -> None:
 
 
 def _times(ratio: float) -> str:
-    digits = 2 if ratio >= 0.1 else 1 - math.floor(math.log10(max(ratio, 1e-9)))
+    below_a_tenth = -1 - math.floor(math.log10(max(ratio, 1e-9)))
+    digits = 2 + max(0, below_a_tenth)
     return f"{ratio:.{digits}f}x"

@@ -17,8 +17,8 @@ WANTED: dict[Callable[[Peer], str], str] = {
 }
 
 CAPTION = (
-    "Each cell was found by running it just now (benchmarks/probes.py). Powertools is given the four arguments as one dict. "
-    "Hand-written guards coroutine functions with a second, async wrapper."
+    "Each cell was found by running it just now (benchmarks/probes.py). Powertools is given the four arguments as "
+    "one dict. Hand-written guards coroutine functions with a second, async wrapper."
 )
 
 

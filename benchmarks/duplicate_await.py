@@ -14,8 +14,8 @@ BATCH_NS = 30_000_000
 """Long enough that starting a task and entering the loop, once for each batch, is lost in it."""
 
 CAPTION = (
-    "await f(…) of topic 2, on one event loop. The bare coroutine function does no look-up and builds its result anew. "
-    "Missing: what can't guard a coroutine function (lru_cache and Powertools; see the facts under topic 2). "
+    "await f(…) of topic 2, on one event loop. The bare coroutine function does no look-up and builds its result "
+    "anew. Missing: what can't guard a coroutine function (lru_cache and Powertools; see the facts under topic 2). "
     "The ratio is this package's time divided by the row's."
 )
 
@@ -37,5 +37,3 @@ def _contender(runner: asyncio.Runner, name: str, function: CreateCardLater) -> 
 
 def _batch(runner: asyncio.Runner, function: CreateCardLater) -> Batch:
     return lambda calls: runner.run(await_again(function, calls))
-
-

@@ -13,11 +13,11 @@ SAME, EQUAL = "same objects", "equal objects"
 COPIES = 1000
 
 CAPTION = (
-    "f(signal_id=…, board=…, title=…, position=…) again, the two-field dict it returned already remembered. Not the same "
-    "work: lru_cache, cachebox, moka and theine look the arguments up by hash, in the order given, and lru_cache, moka and theine "
-    "hand every caller the same dict (cachebox a shallow copy); this package, hand-written and Powertools make a key from the "
-    "content and decode a result of the caller's own. 'Equal objects' passes arguments just parsed from JSON. "
-    "The ratio is this package's time divided by the row's."
+    "f(signal_id=…, board=…, title=…, position=…) again, the two-field dict it returned already remembered. Not the "
+    "same work: lru_cache, cachebox, moka and theine look the arguments up by hash, in the order given, and "
+    "lru_cache, moka and theine hand every caller the same dict (cachebox a shallow copy); this package, "
+    "hand-written and Powertools make a key from the content and decode a result of the caller's own. 'Equal "
+    "objects' passes arguments just parsed from JSON. The ratio is this package's time divided by the row's."
 )
 
 
@@ -43,5 +43,3 @@ def _contender(case: str, peer: Peer) -> Contender:
     copies = equal_copies(4711, COPIES)
     call_round_robin(function, copies, 1)
     return ready(peer.name, partial(call_round_robin, function, copies))
-
-

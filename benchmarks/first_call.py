@@ -10,13 +10,13 @@ from .workload import CardArguments, CreateCard, call_each, create_card, distinc
 BARE = "bare function"
 LIMITS = {HAND_WRITTEN: Target(0.5)}
 KEYS, QUICK_KEYS, SLOW_KEYS = 100_000, 10_000, 2_000
-MOST_ROUNDS = 9
+MOST_ROUNDS = 7
 
 CAPTION = (
-    "{keys:,} calls with arguments never seen before, into an empty cache that never evicts, less the time of the bare "
-    "function in the same round (Powertools: {slow:,} keys, being slow). This package and hand-written claim the key before "
-    "they run and store an encoded result after; lru_cache, cachebox, moka and theine store the object. "
-    "The ratio is this package's time divided by the row's."
+    "{keys:,} calls with arguments never seen before, into an empty cache that never evicts, less the time of the "
+    "bare function in the same round (Powertools: {slow:,} keys, being slow). This package and hand-written claim "
+    "the key before they run and store an encoded result after; lru_cache, cachebox, moka and theine store the "
+    "object. The ratio is this package's time divided by the row's."
 )
 
 
@@ -42,5 +42,3 @@ def _contender(name: str, decorate: Decorate, calls: list[CardArguments]) -> Con
 
 def _batch(function: CreateCard, calls: list[CardArguments]) -> Batch:
     return lambda count: call_each(function, islice(calls, count))
-
-

@@ -22,10 +22,11 @@ RESULT = {"id": "card_1", "url": "https://example.com/c/1"}
 NS_PER_MS = 1e6
 
 CAPTION = (
-    "The package beside itself: the same work in stores of growing size. cleanup_expired finds {removed:,} expired records among "
-    "the living; cleanup_oldest_entries({removed:,}) drops as many; a full store makes room for one more (a fifth of it at once); "
-    "find_keys_by_signal_id finds {found} keys of one signal. Time per item removed or found; flat means that nothing scans the "
-    "store (memory further away than the processor's cache is not free, hence the limit). The ratio is to the smallest store."
+    "The package beside itself: the same work in stores of growing size. cleanup_expired finds {removed:,} expired "
+    "records among the living; cleanup_oldest_entries({removed:,}) drops as many; a full store makes room for one "
+    "more (a fifth of it at once); find_keys_by_signal_id finds {found} keys of one signal. Time per item removed "
+    "or found; flat means that nothing scans the store (memory further away than the processor's cache is not free, "
+    "hence the limit). The ratio is to the smallest store."
 )
 
 Operation = Callable[[IdempotencyManager, int], int]
@@ -105,19 +106,23 @@ def _find(sizes: tuple[int, ...], rounds: int) -> list[Row]:
     return _rows("find_keys_by_signal_id", sizes, rounds, one)
 
 
-def _store(**config: Any) -> IdempotencyManager:
-    return IdempotencyManager("memory://", **{"max_cache_size": None, "enable_auto_cleanup": False, **config})
+def _store(**config: object) -> IdempotencyManager:
+    settings: dict[str, Any] = {"max_cache_size": None, "enable_auto_cleanup": False, **config}
+    return IdempotencyManager("memory://", **settings)
 
 
 def _fill(store: IdempotencyManager, numbers: range, ttl: timedelta) -> None:
     for number in numbers:
-        action = {"signal_id": f"evt_{number // FOUND}", "action": "create_card", "target": "trello", "params": {"n": number}}
+        action = {
+            "signal_id": f"evt_{number // FOUND}",
+            "action": "create_card",
+            "target": "trello",
+            "params": {"n": number},
+        }
         store.execute(action, lambda: RESULT, ttl=ttl)
 
 
-def _rows(
-    case: str, sizes: tuple[int, ...], rounds: int, one: Callable[[int, int], tuple[int, int]]
-) -> list[Row]:
+def _rows(case: str, sizes: tuple[int, ...], rounds: int, one: Callable[[int, int], tuple[int, int]]) -> list[Row]:
     each: dict[int, list[float]] = {size: [] for size in sizes}
     whole: dict[int, list[float]] = {size: [] for size in sizes}
     for turn in range(-WARM_ROUNDS, rounds):

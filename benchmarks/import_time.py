@@ -19,8 +19,8 @@ LIMIT = Target(0.4)
 LEAST_ROUNDS = 15
 
 CAPTION = (
-    "A new interpreter for each; the clock starts inside it, right before the import, so its own start doesn't count. "
-    "Byte code is cached, files are warm. The ratio is this package's time divided by the row's."
+    "A new interpreter for each; the clock starts inside it, right before the import, so its own start doesn't "
+    "count. Byte code is cached, files are warm. The ratio is this package's time divided by the row's."
 )
 
 
@@ -35,5 +35,3 @@ def run(options: Options) -> list[Table]:
     bounds = {REFERENCE: LIMIT}
     rows = tuple(timed("first import", name, samples, THIS, bounds.get(name)) for name in STATEMENTS)
     return [Table("8  Import", CAPTION, ("ns", "fastest round"), "this package ÷ it", rows)]
-
-

@@ -6,6 +6,7 @@ from itertools import repeat
 from typing import Any
 
 import orjson
+
 from idempotency_manager import generate_idempotency_key
 
 from ._measure import Batch, Options, interleave, ready
@@ -42,9 +43,10 @@ CASES: tuple[tuple[str, int, dict[str, Any], float], ...] = (
 )
 
 CAPTION = (
-    "One key from one dict of params. The reference is hashlib.sha256(orjson.dumps(params, OPT_SORT_KEYS)).hexdigest() and "
-    "no more: this package also checks, escapes and joins the key's four parts, writes RFC 8785 (number formatting, UTF-16 "
-    "order) and tells apart what JSON merges. The ratio is this package's time divided by the row's."
+    "One key from one dict of params. The reference is hashlib.sha256(orjson.dumps(params, "
+    "OPT_SORT_KEYS)).hexdigest() and no more: this package also checks, escapes and joins the key's four parts, "
+    "writes RFC 8785 (number formatting, UTF-16 order) and tells apart what JSON merges. The ratio is this "
+    "package's time divided by the row's."
 )
 
 

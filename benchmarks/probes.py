@@ -83,7 +83,7 @@ def none_is_run_again(peer: Peer) -> str:
 
 
 def dict_and_list_arguments_work(peer: Peer) -> str:
-    """dict and list arguments work?"""
+    """Dict and list arguments work?"""
     guarded, runs = _counted(peer.decorate)
     for _ in range(TWICE):
         guarded(signal_id="evt_1", board="b", detail={"labels": ["a", "b"]})
@@ -120,12 +120,12 @@ def an_async_function_works(peer: Peer) -> str:
 
 
 def an_error_lets_the_next_call_run(peer: Peer) -> str:
-    """After an ordinary exception, the next call …"""
+    """After an ordinary exception, the next call does what?"""
     return _after(peer, ValueError("refused"))
 
 
 def after_a_timeout_the_next_call(peer: Peer) -> str:
-    """After a timeout (did it happen?), the next call …"""
+    """After a timeout (did it happen?), the next call does what?"""
     return _after(peer, TimeoutError("no answer"))
 
 
@@ -173,5 +173,5 @@ def _counted(decorate: Decorate, *, result: object = ...) -> tuple[Callable[...,
     return decorate(effect), runs
 
 
-def _yes(truth: bool) -> str:  # noqa: FBT001 - a word for a truth value
+def _yes(truth: bool) -> str:
     return "yes" if truth else "no"

@@ -16,9 +16,9 @@ BATCH_NS = 150_000_000
 """Of one thread: long enough that starting eight is lost in it."""
 
 CAPTION = (
-    "Duplicate calls of topic 2, going round 1,000 remembered keys, from one thread and from eight that share the work. "
-    "Under the interpreter's lock eight threads can't be faster than one; the question is what their contention costs. "
-    "The ratio is eight threads' calls per second divided by one thread's."
+    "Duplicate calls of topic 2, going round 1,000 remembered keys, from one thread and from eight that share the "
+    "work. Under the interpreter's lock eight threads can't be faster than one; the question is what their "
+    "contention costs. The ratio is eight threads' calls per second divided by one thread's."
 )
 
 
@@ -43,7 +43,7 @@ def _contender(name: str, function: CreateCard, hot: list[CardArguments], calls:
 
 
 def _name(peer: str, threads: int) -> str:
-    return f"{peer} ×{threads}"
+    return f"{peer} x {threads}"
 
 
 def _batch(function: CreateCard, hot: list[CardArguments], threads: int) -> Batch:

@@ -22,15 +22,21 @@ Stored = tuple[float, bytes]
 """When it expires (Unix seconds), and the encoded result."""
 
 
-def key_of(action: str, target: str, params: dict[str, Any]) -> str:
+def key_of(action: str, target: str, params: dict[str, object]) -> str:
     """The key, from sorted JSON."""
     digest = hashlib.sha256(orjson.dumps(params, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return f"{params['signal_id']}:{action}:{target}:{digest[:16]}"
 
 
 def encode(result: object) -> bytes:
-    """The result's bytes, copied: what `orjson.dumps` (3.13) returns keeps a page of 4 KB alive for as long as it lives."""
+    """The result's bytes, copied: what `orjson.dumps` (3.13) returns holds on to 4 KB for as long as it lives."""
     return bytes(memoryview(orjson.dumps(result)))
+
+
+def _held_lock() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 def _decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,7 +46,7 @@ def _decorate(function: Callable[..., Any]) -> Callable[..., Any]:
     name = function.__name__
 
     @wraps(function)
-    def guarded(**arguments: Any) -> Any:
+    def guarded(**arguments: object) -> object:
         key = key_of(name, "trello", arguments)
         while True:
             with lock:
@@ -48,16 +54,15 @@ def _decorate(function: Callable[..., Any]) -> Callable[..., Any]:
                 if found is not None and found[0] > time.time():
                     break
                 latch = running.get(key)
-                if latch is None:
-                    mine = running[key] = threading.Lock()
-                    mine.acquire()  # noqa: SIM115 - released by run, whatever happens there
-            if latch is None:
+                mine = None if latch is not None else running.setdefault(key, _held_lock())
+            if mine is not None:
                 return run(key, mine, arguments)
-            with latch:
-                """The runner has finished; look again."""
+            if latch is not None:
+                with latch:
+                    """The runner has finished; look again."""
         return orjson.loads(found[1])
 
-    def run(key: str, mine: threading.Lock, arguments: dict[str, Any]) -> Any:
+    def run(key: str, mine: threading.Lock, arguments: dict[str, object]) -> object:
         try:
             result = function(**arguments)
             encoded = encode(result)
@@ -78,7 +83,7 @@ def _decorate_async(function: Callable[..., Any]) -> Callable[..., Any]:
     name = function.__name__
 
     @wraps(function)
-    async def guarded(**arguments: Any) -> Any:
+    async def guarded(**arguments: object) -> object:
         key = key_of(name, "trello", arguments)
         while (found := stored.get(key)) is None or found[0] <= time.time():
             if (latch := running.get(key)) is None:
@@ -86,7 +91,7 @@ def _decorate_async(function: Callable[..., Any]) -> Callable[..., Any]:
             await latch.wait()
         return orjson.loads(found[1])
 
-    async def run(key: str, arguments: dict[str, Any]) -> Any:
+    async def run(key: str, arguments: dict[str, object]) -> object:
         mine = running[key] = asyncio.Event()
         try:
             result = await function(**arguments)

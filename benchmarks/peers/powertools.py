@@ -25,7 +25,7 @@ class DictLayer(BasePersistenceLayer):
 
     def __init__(self) -> None:
         """Starts empty."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._records: dict[str, DataRecord] = {}
         self._lock = threading.Lock()
 
@@ -57,18 +57,19 @@ class _Context:
 
 
 def _decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-    def unpack(*, action: dict[str, Any]) -> Any:
+    def unpack(*, action: dict[str, object]) -> object:
         return function(**action)
 
+    context: Any = _Context()
     guarded = idempotent_function(
         unpack,
         data_keyword_argument="action",
         persistence_store=DictLayer(),
-        config=IdempotencyConfig(lambda_context=_Context()),
+        config=IdempotencyConfig(lambda_context=context),
     )
 
     @wraps(function)
-    def packed(**arguments: Any) -> Any:
+    def packed(**arguments: object) -> object:
         return guarded(action=arguments)
 
     return packed
