@@ -1,15 +1,20 @@
-"""How a time is taken: interleaved rounds, rotated order, the garbage collector off.
+"""How a time is taken: interleaved rounds, shuffled order, the garbage collector off.
 
 A shared machine slows down and speeds up while a benchmark runs. Contenders that take turns within each round see
-the same weather, so a ratio is the median of the ratios within rounds, not the ratio of two medians.
+the same weather, so a ratio is the median of the ratios within rounds, not the ratio of two medians. The order is
+shuffled, not rotated: whoever always follows the same neighbour inherits the heap that it leaves behind.
 """
 
 import gc
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+SEED = 4711
+WARM_ROUNDS = 1
 
 Batch = Callable[[int], object]
 """Makes the given number of calls in a row; the loop is inside, so no call of ours stands between them."""
@@ -56,11 +61,15 @@ def interleave(contenders: Sequence[Contender], options: Options, *, batch_ns: i
     budget = batch_ns or options.batch_ns
     calls = {one.name: one.calls or calls_that_fill(one.prepare(), budget) for one in contenders}
     samples: dict[str, list[float]] = {one.name: [] for one in contenders}
-    for turn in range(options.rounds):
-        first = turn % len(contenders)
-        for one in (*contenders[first:], *contenders[:first]):
+    order = list(contenders)
+    shuffle = random.Random(SEED).shuffle
+    for turn in range(-WARM_ROUNDS, options.rounds):
+        shuffle(order)
+        for one in order:
             count = calls[one.name]
-            samples[one.name].append(elapsed_ns(one.prepare(), count) / count)
+            spent = elapsed_ns(one.prepare(), count)
+            if turn >= 0:
+                samples[one.name].append(spent / count)
     return dict(samples)
 
 

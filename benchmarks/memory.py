@@ -26,7 +26,7 @@ CAPTION = (
     "divided by their number: keys, results, indexes, the spare room of growing tables, all of it; measured after "
     "1,000 warming calls and a collection. Arguments are made for each call and dropped; the caches that key on "
     "them (lru_cache, cachebox, moka, theine) keep them alive, and that counts. theine and moka can't be without a "
-    "bound; theirs is two million. The median of {rounds} processes; for the larger size one, and without "
+    "bound; theirs is two million. Median of {rounds} for the smaller size; one for the larger, without "
     "Powertools, which is slow."
 )
 
