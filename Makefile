@@ -61,7 +61,7 @@ lint: setup ## Format and lint checks of Rust, Python and shell
 .PHONY: types
 types: setup ## Check the types: mypy strict, pyright, and the native module against its stub
 	@echo "==> mypy --strict"
-	@.venv/bin/mypy python tests/typing scripts
+	@.venv/bin/mypy python tests/typing scripts examples
 	@echo "==> pyright on tests/typing"
 	@.venv/bin/basedpyright
 	@echo "==> stubtest on the native module"
@@ -97,6 +97,11 @@ other-pythons: setup ## Test the package on every other CPython >= 3.11 found he
 .PHONY: fuzz
 fuzz: setup ## Run the property tests with many more examples (some minutes)
 	@HYPOTHESIS_PROFILE=slow $(PY) -m pytest -m hypothesis --timeout=1200 $(PYTEST_ARGS)
+
+.PHONY: deny
+deny: ## Check licences, sources and advisories of the crates (needs cargo-deny)
+	@command -v cargo-deny >/dev/null || { echo "cargo install --locked cargo-deny, then again" >&2; exit 1; }
+	@cargo deny check
 
 .PHONY: wheel
 wheel: python ## Build a wheel into dist/ and prove that it works on its own

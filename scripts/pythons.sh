@@ -18,13 +18,15 @@ print(sys.version_info[1], sys.executable)
 '
 
 candidates() {
-    local minor
+    local minor pyenv
     for minor in 13 12 11 $(seq 14 "$NEWEST"); do
         type -aP "python3.$minor" || true
     done
     type -aP python3 python || true
     shopt -s nullglob
-    printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python | sort -rV
+    # pyenv says nothing of where it is to one whose HOME is elsewhere.
+    pyenv=$(type -P pyenv || true)
+    printf '%s\n' {"${PYENV_ROOT:-$HOME/.pyenv}","${pyenv%/bin/pyenv}"}/versions/3.*/bin/python | sort -rVu
     printf '%s\n' /usr/bin/python3.1? /usr/local/bin/python3.1? /opt/python/*/bin/python
 }
 

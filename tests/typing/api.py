@@ -1,0 +1,150 @@
+"""What type checkers must conclude about the public surface; checked by mypy and pyright, run by nobody."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from datetime import datetime, timedelta
+from typing import assert_type
+
+from idempotency_manager import (
+    NOT_EXECUTED,
+    Action,
+    AsyncIdempotencyManager,
+    Attempt,
+    CheckResult,
+    Execution,
+    IdempotencyConfig,
+    IdempotencyManager,
+    IdempotencyRecord,
+    InDoubtError,
+    LeaseLostError,
+    ParsedKey,
+    State,
+    UnsupportedParamError,
+    aexecute_with_idempotency,
+    canonicalize,
+    check_executed,
+    clear_idempotency_key,
+    configure,
+    current_execution,
+    execute_with_idempotency,
+    generate_idempotency_key,
+    get_config,
+    get_idempotency_record,
+    get_manager,
+    idempotent,
+    params_are_equivalent,
+    parse_idempotency_key,
+    signal,
+)
+
+action = Action("order-1", "create_card", "trello", {"title": "hello"}, context={"by": "cron"})
+mapping = {"signal_id": "order-1", "action": "create_card", "target": "trello"}
+
+
+def keys() -> None:
+    key = generate_idempotency_key(action)
+    assert_type(key, str)
+    assert_type(generate_idempotency_key(mapping), str)
+    assert_type(generate_idempotency_key(signal_id="a", action="b", target="c"), str)
+    parsed = parse_idempotency_key(key)
+    assert_type(parsed, ParsedKey)
+    assert_type(parsed.params_hash, str | None)
+    assert_type(params_are_equivalent({}, {"a": 1}), bool)
+    assert_type(canonicalize({"a": [1, None]}), bytes)
+
+
+def an_executor_keeps_its_type(manager: IdempotencyManager, make: Callable[[], dict[str, int]]) -> None:
+    assert_type(manager.execute(action, make), dict[str, int])
+    assert_type(manager.execute(mapping, make, ttl="24h", latch=True), dict[str, int])
+    assert_type(execute_with_idempotency(action, make), dict[str, int])
+    assert_type(execute_with_idempotency(action, make, timedelta(hours=1)), dict[str, int])
+
+
+async def an_async_executor_keeps_its_type(manager: IdempotencyManager, make: Callable[[], Awaitable[int]]) -> None:
+    assert_type(await manager.aexecute(action, make, ttl=1.5), int)
+    assert_type(await aexecute_with_idempotency(action, make), int)
+
+
+def a_claim_is_a_context_manager(manager: IdempotencyManager) -> None:
+    block: AbstractContextManager[Attempt] = manager.claim(action, ttl="7d")
+    with block as attempt:
+        assert_type(attempt, Attempt)
+        if not attempt.executed:
+            attempt.complete({"id": 1})
+    attempt.release()
+
+
+async def a_claim_can_be_awaited(manager: IdempotencyManager) -> None:
+    block: AbstractAsyncContextManager[Attempt] = manager.aclaim(action)
+    async with block as attempt:
+        assert_type(attempt.key, str)
+
+
+async def the_async_manager_has_the_same_operations() -> None:
+    manager = AsyncIdempotencyManager("sqlite:///records.db", default_ttl="1h")
+    assert_type(await manager.check_executed("k"), CheckResult)
+    assert_type(await manager.get_record("k"), IdempotencyRecord | None)
+    assert_type(await manager.clear_key("k"), bool)
+    assert_type(manager.generate_key(action), str)
+    await manager.close()
+
+
+def what_is_remembered(key: str) -> None:
+    record = get_idempotency_record(key)
+    assert_type(record, IdempotencyRecord | None)
+    if record is not None:
+        assert_type(record.state, State)
+        assert_type(record.executed_at, datetime | None)
+        assert_type(record.attempt_count, int)
+    assert_type(check_executed(key).ttl, timedelta | None)
+    assert_type(get_manager().find_keys_by_target("trello"), list[str])
+    assert_type(get_manager().stats().hit_rate, float)
+    assert_type(get_manager().cache_info().max_size, int | None)
+    assert_type([found.key for found in get_manager().iter_records(state=State.IN_DOUBT)], list[str])
+    assert_type(clear_idempotency_key(key), bool)
+
+
+def configuration() -> None:
+    def look(record: IdempotencyRecord) -> object:
+        return NOT_EXECUTED if record.params is None else {"id": record.key}
+
+    configure(store="memory://", default_ttl="24h", on_in_doubt=look)
+    config = get_config()
+    assert_type(config, IdempotencyConfig)
+    assert_type(config.lease, timedelta)
+    assert_type(config.not_executed_on, tuple[type[BaseException], ...])
+
+
+def decorated() -> None:
+    @idempotent(target="trello", ttl="7d", exclude=("note",), latch=True)
+    def create_card(signal_id: str, title: str, note: str = "") -> dict[str, str]:
+        execution = current_execution()
+        assert_type(execution, Execution | None)
+        if execution is not None:
+            execution.dispatched()
+            assert_type(execution.remaining(), timedelta)
+        return {"signal": signal_id, "title": title, "note": note}
+
+    with signal("order-1"):
+        assert_type(create_card("order-1", "hello"), dict[str, str])
+    assert_type(create_card.key("order-1", title="hello"), str)
+    assert_type(create_card.record("order-1", "hello"), IdempotencyRecord | None)
+
+
+async def a_decorated_coroutine_function_is_still_one() -> None:
+    @idempotent(target="slack")
+    async def post(signal_id: str, text: str) -> int:
+        return len(signal_id + text)
+
+    assert_type(await post("order-1", "hello"), int)
+
+
+def errors() -> None:
+    try:
+        decorated()
+    except InDoubtError as error:
+        assert_type(error.record, IdempotencyRecord)
+    except LeaseLostError as error:
+        assert_type(error.record, IdempotencyRecord | None)
+    except UnsupportedParamError as error:
+        assert_type(error.path, str)
