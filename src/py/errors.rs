@@ -26,13 +26,13 @@ pub(super) fn configuration(py: Python<'_>, text: impl Into<String>) -> PyErr {
 
 /// What a store's failure raises.
 pub(super) fn of_store(py: Python<'_>, error: &StoreError) -> PyErr {
-    let class = match error {
-        StoreError::Unavailable(_) => "StoreUnavailableError",
-        StoreError::Failed(_) => "StoreError",
-        StoreError::NotInDoubt { .. } => "NotInDoubtError",
-        StoreError::Full { .. } => "CacheFullError",
-    };
-    exception(py, class, (error.to_string(),))
+    let text = error.to_string();
+    match error {
+        StoreError::Unavailable(_) => exception(py, "StoreUnavailableError", (text,)),
+        StoreError::Failed(_) => exception(py, "StoreError", (text,)),
+        StoreError::NotInDoubt { key, state } => exception(py, "NotInDoubtError", (key, state)),
+        StoreError::Full { .. } => exception(py, "CacheFullError", (text,)),
+    }
 }
 
 /// `module.qualname` of an exception's class, and its text, for a record.
