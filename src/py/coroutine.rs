@@ -107,9 +107,7 @@ impl Coroutine {
             (State::Replay(value), Input::Send(_)) => Ok(Sent::Return(value)),
             (State::Replay(_) | State::Fresh(_), Input::Throw(error)) => Err(error),
             (State::Over, Input::Throw(error)) => Err(error),
-            (State::Over, Input::Send(_)) => {
-                Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"))
-            }
+            (State::Over, Input::Send(_)) => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
             (State::Fresh(mut live), input @ Input::Send(_)) => {
                 if live.next.is_none() {
                     live.next = Some(live.call.begin(py));
@@ -345,9 +343,7 @@ fn wait(py: Python<'_>, future: BoxFuture<Arrived>, deadline: Option<Instant>) -
     let answer = Arc::clone(&slot);
     let waiting = runtime::spawn(async move {
         let arrived = match deadline {
-            Some(deadline) => {
-                tokio::time::timeout_at(deadline.into(), future).await.unwrap_or(Arrived::Elapsed)
-            }
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), future).await.unwrap_or(Arrived::Elapsed),
             None => future.await,
         };
         *answer.arrived.lock() = Some(arrived);
@@ -411,7 +407,11 @@ impl Coroutine {
         let _ = tb;
         let error = match val {
             Some(value) if !value.is_none() => {
-                if value.is_instance(&typ)? { value } else { typ.call1((value,))? }
+                if value.is_instance(&typ)? {
+                    value
+                } else {
+                    typ.call1((value,))?
+                }
             }
             _ if typ.is_instance_of::<pyo3::types::PyType>() => typ.call0()?,
             _ => typ,
