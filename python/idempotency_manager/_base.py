@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class BaseManager:
     """Owns one store; see `IdempotencyManager` and `AsyncIdempotencyManager`."""
 
-    def __init__(self, store: str | None = None, /, **config: Any) -> None:  # noqa: ANN401 - each setting has its own type
+    def __init__(self, store: str | None = None, /, **config: Any) -> None:
         store = config.pop("store", store)
         self._config = make_config(store, config)
         scalars, policies = native_settings(self._config)
@@ -31,7 +31,7 @@ class BaseManager:
         """The configuration; frozen."""
         return self._config
 
-    def configure(self, **config: Any) -> None:  # noqa: ANN401 - each setting has its own type
+    def configure(self, **config: Any) -> None:
         """Change the configuration at once, on a live manager; what is under way ends under the old one.
 
         Args:
@@ -45,7 +45,7 @@ class BaseManager:
         self._core.configure(store_url(changed).text, *native_settings(changed))
         self._config = changed
 
-    def generate_key(self, action: ActionLike | None = None, /, **fields: Any) -> str:  # noqa: ANN401 - an action's fields
+    def generate_key(self, action: ActionLike | None = None, /, **fields: Any) -> str:
         """Give the key of an action under this configuration: `signal_id:action:target:params_hash`.
 
         Args:
@@ -60,7 +60,7 @@ class BaseManager:
             raise InvalidActionError("give an action or its fields, not both")
         return self._core.key(fields if action is None else action)
 
-    def idempotent(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:  # noqa: ANN401 - see `idempotent`
+    def idempotent(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Decorate a function with this manager; the options are those of `idempotent`."""
         from ._decorator import idempotent  # noqa: PLC0415 - it needs this module for its types
 

@@ -15,7 +15,7 @@ from .exceptions import ConfigurationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
     from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
@@ -63,7 +63,7 @@ _HELPED = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__
 _FUNCTION_LIKE = ("__code__", "__defaults__", "__kwdefaults__")
 
 
-def decorate(function: Any, manager: Core | None, lease: timedelta, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any callable, and a wrapper of it
+def decorate(function: Any, manager: Core | None, lease: timedelta, options: Mapping[str, Any]) -> Any:
     """Wrap a function, a method or a coroutine function.
 
     Args:
@@ -101,13 +101,13 @@ def _kind(function: object) -> str:
 
 
 def _wrap(
-    function: Any,  # noqa: ANN401 - any callable
+    function: Any,
     lint: _Lint,
     manager: Core | None,
     options: dict[str, Any],
     *,
     is_async: bool,
-) -> Any:  # noqa: ANN401 - a wrapper of it
+) -> Any:
     direct = lint.parameters.variable == [] and not callable(lint.signal) and not lint.path and lint.by_callable is None
     binder = Binder(
         function,
@@ -118,7 +118,12 @@ def _wrap(
         has_receiver=lint.has_receiver,
     )
     named = [
-        (parameter.name, parameter.positional, parameter.keyword, (parameter.default,) if parameter.has_default else None)
+        (
+            parameter.name,
+            parameter.positional,
+            parameter.keyword,
+            (parameter.default,) if parameter.has_default else None,
+        )
         for parameter in lint.parameters.named
     ]
     wrapper = idempotent_function(
@@ -144,7 +149,7 @@ def _wrap(
     return wrapper
 
 
-def _mark_as_coroutine_function(wrapper: Any) -> None:  # noqa: ANN401 - the native wrapper
+def _mark_as_coroutine_function(wrapper: Any) -> None:
     """Say so in the way `inspect.iscoroutinefunction` (3.12 on) looks for; on 3.11 the code's flags do."""
     if sys.version_info >= (3, 12):
         from inspect import markcoroutinefunction  # noqa: PLC0415 - dear, and needed for coroutine functions only
@@ -159,7 +164,7 @@ class _Lint:
 
     OPTIONS = ("target", "action", "signal_id", "params", "exclude")
 
-    def __init__(self, function: Any, name: str, options: Mapping[str, Any]) -> None:  # noqa: ANN401 - any callable
+    def __init__(self, function: Any, name: str, options: Mapping[str, Any]) -> None:
         self._name = name
         self.parameters: Parameters = read_parameters(function)
         names = self.parameters.names
@@ -176,7 +181,9 @@ class _Lint:
         self.exclude = self._exclude(options.get("exclude") or ())
         own = names[1:] if self.has_receiver else names
         self.params = [
-            own_name for own_name in own if own_name not in self.exclude and (self.only is None or own_name in self.only)
+            own_name
+            for own_name in own
+            if own_name not in self.exclude and (self.only is None or own_name in self.only)
         ]
 
     def _text(self, field: str, value: object, remedy: str) -> str:
@@ -220,7 +227,7 @@ class _Lint:
         return frozenset(excluded)
 
     @staticmethod
-    def _names(option: str, given: Any) -> Iterable[object]:  # noqa: ANN401 - the user's
+    def _names(option: str, given: Any) -> Iterable[object]:
         if isinstance(given, str):
             raise refusal(option, given, "one text, not names", f'write {option}=("{given}",)')
         try:
@@ -235,11 +242,11 @@ class BoundIdempotent:
 
     __slots__ = ("__func__", "__self__", "__weakref__")
 
-    def __init__(self, function: Any, receiver: object) -> None:  # noqa: ANN401 - the native wrapper
+    def __init__(self, function: Any, receiver: object) -> None:
         self.__func__ = function
         self.__self__ = receiver
 
-    def __call__(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - the function's
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         """Call the method."""
         return self.__func__(self.__self__, *args, **kwargs)
 
@@ -256,11 +263,11 @@ class BoundIdempotent:
         return self.__func__.core().clear(self.key(*args, **kwargs)).wait()  # type: ignore[no-any-return]
 
     @property
-    def __wrapped__(self) -> Any:  # noqa: ANN401 - the method that was decorated
+    def __wrapped__(self) -> Any:
         """The undecorated method, bound: `inspect.signature` looks there."""
         return self.__func__.__wrapped__.__get__(self.__self__)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the function's
+    def __getattr__(self, name: str) -> Any:
         """Look everything else up on the function, as methods do."""
         return getattr(self.__func__, name)
 
@@ -324,7 +331,7 @@ if TYPE_CHECKING:
 
 
 def idempotent(  # noqa: PLR0913 - the contract's
-    function: Any = None,  # noqa: ANN401 - any callable
+    function: Any = None,
     /,
     *,
     target: str | None = None,
@@ -337,12 +344,12 @@ def idempotent(  # noqa: PLR0913 - the contract's
     on_concurrent: OnConcurrent | None = None,
     on_in_doubt: OnInDoubt | None = None,
     in_doubt_on: tuple[type[BaseException], ...] | None = None,
-    latch: bool = False,  # noqa: FBT002 - the contract's
+    latch: bool = False,
     not_executed_on: tuple[type[BaseException], ...] | None = None,
     replay_errors: tuple[type[Exception], ...] | None = None,
-    result_type: Any = None,  # noqa: ANN401 - an annotation
+    result_type: Any = None,
     codec: Codec | None = None,
-) -> Any:  # noqa: ANN401 - a wrapper, or what makes one
+) -> Any:
     """Make a function run once for each signal and params, and hand its result to every duplicate.
 
     Wraps a function, method or `async def`. The wrapper has `.key(*a, **kw)`, `.record(*a, **kw)`, `.clear(*a, **kw)`

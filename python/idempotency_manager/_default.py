@@ -61,7 +61,7 @@ def current_lease() -> timedelta:
     return lease
 
 
-def configure(**config: Any) -> None:  # noqa: ANN401 - each setting has its own type
+def configure(**config: Any) -> None:
     """Change the default manager's configuration; see `IdempotencyManager.configure`."""
     get_manager().configure(**config)
 
@@ -78,7 +78,7 @@ def check_executed(key: str, /) -> CheckResult:
 
 def mark_executed(
     key: str,
-    result: Any,  # noqa: ANN401 - any result
+    result: Any,
     ttl: Duration | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:

@@ -79,7 +79,7 @@ class IdempotencyManager(BaseManager):
         executor: Callable[[], T],
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Any,
     ) -> T:
         """Run the executor once and keep its result for every duplicate.
 
@@ -111,7 +111,7 @@ class IdempotencyManager(BaseManager):
         executor: Callable[[], Awaitable[T]],
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Any,
     ) -> Coroutine[Any, Any, T]:
         """Do the same as `execute` in an asyncio task, with an executor that is awaited."""
         return self._core.aexecute(action, executor, self._options(ttl, options))
@@ -121,7 +121,7 @@ class IdempotencyManager(BaseManager):
         action: ActionLike,
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Any,
     ) -> AbstractContextManager[Attempt]:
         """Claim the right to execute for a `with` block, which ends it by `attempt.complete(result)` or `.release()`.
 
@@ -134,7 +134,7 @@ class IdempotencyManager(BaseManager):
         action: ActionLike,
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Any,
     ) -> AbstractAsyncContextManager[Attempt]:
         """Do the same as `claim` for an `async with` block."""
         return self._core.claim(action, self._options(ttl, options))
@@ -148,7 +148,7 @@ class IdempotencyManager(BaseManager):
     def mark_executed(
         self,
         key: str,
-        result: Any,  # noqa: ANN401 - any result
+        result: Any,
         ttl: Duration | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
@@ -158,8 +158,8 @@ class IdempotencyManager(BaseManager):
             key: The key.
             result: The result.
             ttl: How long it is kept; `default_ttl` if None.
-            metadata: `signal_id`, `action_type`, `target`, `params` and `context`, as on the record. Without params, any
-                params match.
+            metadata: `signal_id`, `action_type`, `target`, `params` and `context`, as on the record. Without params,
+                any params match.
         """
         micros = None if ttl is None else read_ttl(ttl, self._config.lease)
         self._core.mark(key, result, micros, metadata or {}).wait()
@@ -169,7 +169,7 @@ class IdempotencyManager(BaseManager):
         key: str,
         /,
         *,
-        result: Any = UNSET,  # noqa: ANN401 - any result
+        result: Any = UNSET,
         not_executed: bool = False,
     ) -> None:
         """Say what became of an action in doubt: it happened, with this result, or it did not.
@@ -281,7 +281,7 @@ class AsyncIdempotencyManager(BaseManager):
         executor: Callable[[], Awaitable[T]] | Callable[[], T],
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Any,
     ) -> Coroutine[Any, Any, T]:
         """See `IdempotencyManager.execute`; the executor is awaited if what it returns can be."""
         return self._core.aexecute(action, executor, self._options(ttl, options))
@@ -293,7 +293,7 @@ class AsyncIdempotencyManager(BaseManager):
         action: ActionLike,
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Any,
     ) -> AbstractAsyncContextManager[Attempt]:
         """See `IdempotencyManager.aclaim`."""
         return self._core.claim(action, self._options(ttl, options))
@@ -307,7 +307,7 @@ class AsyncIdempotencyManager(BaseManager):
     async def mark_executed(
         self,
         key: str,
-        result: Any,  # noqa: ANN401 - any result
+        result: Any,
         ttl: Duration | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
@@ -320,7 +320,7 @@ class AsyncIdempotencyManager(BaseManager):
         key: str,
         /,
         *,
-        result: Any = UNSET,  # noqa: ANN401 - any result
+        result: Any = UNSET,
         not_executed: bool = False,
     ) -> None:
         """See `IdempotencyManager.resolve_in_doubt`."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         @property
         def context(self) -> Mapping[str, Any] | None: ...
         @property
-        def result(self) -> Any: ...  # noqa: ANN401 - a result is whatever the executor returned
+        def result(self) -> Any: ...
         @property
         def executed_at(self) -> datetime | None: ...
         @property
@@ -81,10 +81,10 @@ class State(StrEnum):
 class Codec(Protocol):
     """Turns results into bytes and back, in place of the package's own typed JSON."""
 
-    def encode(self, result: Any, /) -> bytes:  # noqa: ANN401 - a result is whatever the executor returned
+    def encode(self, result: Any, /) -> bytes:
         """Encode a result; an exception says that it has no encoding."""
 
-    def decode(self, data: bytes, /) -> Any:  # noqa: ANN401 - a result is whatever the executor returned
+    def decode(self, data: bytes, /) -> Any:
         """Give back a value equal to the one that was encoded."""
 
 
@@ -123,7 +123,7 @@ NOT_EXECUTED: Final[Any] = NotExecuted()
 """What a reconciler returns when it found that the effect did not happen."""
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes are of any type
+def __getattr__(name: str) -> Any:
     """Make the aliases that need `typing` when somebody first asks for them."""
     if name not in ("OnConcurrent", "OnInDoubt"):
         message = f"module {__name__!r} has no attribute {name!r}"
