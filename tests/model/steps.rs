@@ -209,7 +209,7 @@ impl Pair {
         let kept = self.model.live(&hold.key).filter(|row| row.fence == hold.fence && !row.is_finished()).cloned();
         let text = format!("r{}", self.newest.0);
         let dispatches = kept.as_ref().is_some_and(|row| matches!(row.state, State::InProgress { .. }));
-        let (held, expected) = match kind {
+        let (answer, expected) = match kind {
             0 => (ask(self.store.dispatch(&hold)), dispatches),
             1 => (ask(self.store.finish(&hold, Ending::Release)), kept.is_some()),
             2 => (ask(self.store.finish(&hold, Ending::Doubt(text.clone().into()))), kept.is_some()),
@@ -217,7 +217,7 @@ impl Pair {
             _ => (ask(self.store.finish(&hold, Ending::Complete(json(&text), span(ttl)))), kept.is_some()),
         };
         let what = format!("finish {kind} of {hold:?}");
-        assert_eq!(matches!(held, Held::Kept), expected, "{what}");
+        assert_eq!(matches!(answer, Held::Kept), expected, "{what}");
         match (expected, kind, kept.map(|row| row.state)) {
             (true, 0, Some(State::InProgress { lease_until, .. })) => {
                 self.model.row(&hold.key).state = State::InProgress { lease_until, armed: false };
