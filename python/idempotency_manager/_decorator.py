@@ -17,46 +17,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
-    from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+    from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
     from ._core import IdempotencyRecord
     from ._duration import Duration
     from ._manager import AsyncIdempotencyManager, IdempotencyManager
+    from ._signatures import Decorator, DecoratorOptions, Idempotent
     from ._types import Codec, OnConcurrent, OnInDoubt
 
     P = ParamSpec("P")
     T = TypeVar("T")
-    T_co = TypeVar("T_co", covariant=True)
-    Receiver = TypeVar("Receiver")
-
-    class Idempotent(Protocol[P, T_co]):
-        """A decorated function: called as the function is, with helpers for its keys."""
-
-        __name__: str
-        __qualname__: str
-        __wrapped__: Callable[P, T_co]
-
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co: ...
-        def key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
-        def record(self, *args: P.args, **kwargs: P.kwargs) -> IdempotencyRecord | None: ...
-        def clear(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
-        @overload
-        def __get__(self, instance: None, owner: type | None = None, /) -> Idempotent[P, T_co]: ...
-        @overload
-        def __get__(
-            self: Idempotent[Concatenate[Receiver, P2], T_co], instance: Receiver, owner: type | None = None, /
-        ) -> Idempotent[P2, T_co]: ...
-
-    P2 = ParamSpec("P2")
-
-    class Decorator(Protocol):
-        """What `idempotent(target=…)` gives: decorates a function and keeps its signature."""
-
-        @overload
-        def __call__(self, function: staticmethod[P, T], /) -> staticmethod[P, T]: ...
-        @overload
-        def __call__(self, function: Callable[P, T], /) -> Idempotent[P, T]: ...
-
 
 _HELPED = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__", "__type_params__")
 # What `inspect` takes for the marks of a function: with them a wrapper of a coroutine function is one for it too.
@@ -287,47 +257,9 @@ class BoundIdempotent:
 if TYPE_CHECKING:
 
     @overload
-    def idempotent(
-        function: None = None,
-        /,
-        *,
-        target: str,
-        action: str | None = None,
-        signal_id: str | Callable[..., str] | None = None,
-        params: Iterable[str] | Callable[..., Mapping[str, Any]] | None = None,
-        exclude: Iterable[str] = (),
-        ttl: Duration | None = None,
-        manager: IdempotencyManager | AsyncIdempotencyManager | None = None,
-        on_concurrent: OnConcurrent | None = None,
-        on_in_doubt: OnInDoubt | None = None,
-        in_doubt_on: tuple[type[BaseException], ...] | None = None,
-        latch: bool = False,
-        not_executed_on: tuple[type[BaseException], ...] | None = None,
-        replay_errors: tuple[type[Exception], ...] | None = None,
-        result_type: Any = None,
-        codec: Codec | None = None,
-    ) -> Decorator: ...
+    def idempotent(function: None = None, /, **options: Unpack[DecoratorOptions]) -> Decorator: ...
     @overload
-    def idempotent(
-        function: Callable[P, T],
-        /,
-        *,
-        target: str,
-        action: str | None = None,
-        signal_id: str | Callable[..., str] | None = None,
-        params: Iterable[str] | Callable[..., Mapping[str, Any]] | None = None,
-        exclude: Iterable[str] = (),
-        ttl: Duration | None = None,
-        manager: IdempotencyManager | AsyncIdempotencyManager | None = None,
-        on_concurrent: OnConcurrent | None = None,
-        on_in_doubt: OnInDoubt | None = None,
-        in_doubt_on: tuple[type[BaseException], ...] | None = None,
-        latch: bool = False,
-        not_executed_on: tuple[type[BaseException], ...] | None = None,
-        replay_errors: tuple[type[Exception], ...] | None = None,
-        result_type: Any = None,
-        codec: Codec | None = None,
-    ) -> Idempotent[P, T]: ...
+    def idempotent(function: Callable[P, T], /, **options: Unpack[DecoratorOptions]) -> Idempotent[P, T]: ...
 
 
 def idempotent(  # noqa: PLR0913 - the contract's
