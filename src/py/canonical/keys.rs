@@ -81,7 +81,8 @@ unsafe extern "C" fn generate(
     }));
     made.unwrap_or_else(|_| Err(PyRuntimeError::new_err("generate_idempotency_key panicked: this is a bug in it")))
         .unwrap_or_else(|error| {
-            error.restore(py);
+            // Attached as pyo3 counts it, or what the error drops would wait for the next call that is.
+            Python::attach(|py| error.restore(py));
             ptr::null_mut()
         })
 }
