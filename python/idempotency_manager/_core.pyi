@@ -12,6 +12,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 from typing_extensions import disjoint_base
 
 from ._action import ActionLike, ParsedKey
+from ._converter import Converter
 from ._duration import Duration
 from ._types import State
 
@@ -274,8 +275,8 @@ def set_default_core(core: Core | None) -> None: ...
 
 # ---------------------------------------------------------------- results
 
-def encode_result(value: Any, converter: Any = None) -> bytes: ...
-def decode_result(data: bytes, converter: Any = None) -> Any: ...
+def encode_result(value: Any, converter: Converter | None = None) -> bytes: ...
+def decode_result(data: bytes, converter: Converter | None = None) -> Any: ...
 
 # ---------------------------------------------------------------- the process
 
