@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::{PyTraverseError, PyVisit, ffi};
+use pyo3::ffi;
 
 use super::keeper::Running;
 use super::objects::PyRecord;
@@ -178,11 +178,6 @@ impl Execution {
 
     fn __repr__(&self) -> String {
         format!("Execution(key={:?}, attempt_count={})", self.key, self.attempts)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.outer)?;
-        visit.call(&self.codec)
     }
 }
 
