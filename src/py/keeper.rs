@@ -86,7 +86,8 @@ impl Keeper {
         let leased_until = AtomicI64::new(now().after(lease).0);
         let store = Arc::clone(store);
         let dispatched = AtomicBool::new(false);
-        let running = Arc::new(Running { hold, store, lease, leased_until, dispatched, thread: thread::current().id() });
+        let running =
+            Arc::new(Running { hold, store, lease, leased_until, dispatched, thread: thread::current().id() });
         let mut roll = self.roll.lock();
         let place = if let Some(free) = roll.free.pop() {
             roll.running[free] = Some(Arc::clone(&running));
@@ -283,7 +284,10 @@ impl Engine {
             let asked_at = now();
             // A renewal that fails is tried again at the next third of the lease, until it has really lapsed.
             if let Ok(lost) = settle(first.store.renew(&holds, first.lease)) {
-                group.iter().filter(|running| !lost.contains(&running.hold)).for_each(|running| running.renewed(asked_at));
+                group
+                    .iter()
+                    .filter(|running| !lost.contains(&running.hold))
+                    .for_each(|running| running.renewed(asked_at));
             }
             rest = others;
         }

@@ -6,8 +6,8 @@ use std::task::Waker;
 
 use foldhash::fast::RandomState;
 
-use super::entry::{Body, Entry};
 use super::claim::Answer;
+use super::entry::{Body, Entry};
 use super::shard::Shard;
 use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::sync::{Mutex, lock};
