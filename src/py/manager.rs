@@ -247,7 +247,7 @@ impl Core {
             value.as_ref().map(|value| naming::kept(field, value)).transpose()
         };
         let (params, context) = (kept("params", &metadata.params)?, kept("context", &metadata.context)?);
-        self.engine.keeper.begin_cleaning(&self.engine);
+        self.engine.keeper.expect_cleaning(&self.engine);
         let reply = active.store.mark(MarkRequest {
             key,
             labels: &metadata.labels(key),
