@@ -92,13 +92,12 @@ impl ClaimBlock {
     fn leave(&self, py: Python<'_>, error: Option<&PyErr>) -> Option<(Box<Call>, Step)> {
         match self.take() {
             Stage::Held(mut call) => {
-                let step = match error {
-                    Some(error) => call.executed(py, Err(error.clone_ref(py))),
-                    None => {
-                        let text = "the claim block ended without attempt.complete(result) or attempt.release(): \
-                                    nobody knows whether the action happened, so it is in doubt";
-                        call.doubt(py, errors::invalid_action(py, text))
-                    }
+                let step = if let Some(error) = error {
+                    call.executed(py, Err(error.clone_ref(py)))
+                } else {
+                    let text = "the claim block ended without attempt.complete(result) or attempt.release(): \
+                                nobody knows whether the action happened, so it is in doubt";
+                    call.doubt(py, errors::invalid_action(py, text))
                 };
                 Some((call, step))
             }

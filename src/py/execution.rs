@@ -64,7 +64,8 @@ impl ContextVariable {
     }
 
     /// Undoes a [`set`](Self::set).
-    pub(super) fn reset(&self, py: Python<'_>, token: &Py<PyAny>) -> PyResult<()> {
+    pub(super) fn reset(&self, token: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = token.py();
         let variable = self.variable(py)?;
         // SAFETY: `variable` is a context variable; `token` is checked by the call.
         let failed = unsafe { ffi::PyContextVar_Reset(variable.as_ptr(), token.as_ptr()) } < 0;
@@ -209,8 +210,8 @@ fn enter_signal(signal_id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 
 /// Undoes [`enter_signal`].
 #[pyfunction]
-fn leave_signal(py: Python<'_>, token: Py<PyAny>) -> PyResult<()> {
-    SIGNAL.reset(py, &token)
+fn leave_signal(token: &Bound<'_, PyAny>) -> PyResult<()> {
+    SIGNAL.reset(token)
 }
 
 /// The surrounding signal, or `None`.
