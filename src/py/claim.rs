@@ -180,13 +180,23 @@ pub(super) struct Attempt {
 
 #[pymethods]
 impl Attempt {
-    /// Keeps the result: the action has happened.
+    /// Keep the result: the action has happened.
+    ///
+    /// Args:
+    ///     result: What every duplicate gets.
+    ///
+    /// Raises:
+    ///     InvalidActionError: The attempt has ended, or an earlier execution is all there is.
+    ///     LeaseLostError: The claim was taken over meanwhile; the error carries the result.
     #[pyo3(signature = (result, /))]
     fn complete(&self, py: Python<'_>, result: Py<PyAny>) -> PyResult<()> {
         self.block.get().end(py, |call| call.executed(py, Ok(result)))
     }
 
-    /// Gives the right to execute back: nothing happened.
+    /// Give the right to execute back: nothing happened, and the next caller may execute.
+    ///
+    /// Raises:
+    ///     InvalidActionError: The attempt has ended, or an earlier execution is all there is.
     fn release(&self, py: Python<'_>) -> PyResult<()> {
         self.block.get().end(py, |call| call.release(py))
     }
