@@ -295,9 +295,8 @@ impl Call {
     fn replay_failure(&mut self, py: Python<'_>, failure: &Failure) -> Step {
         notify::replayed(py, &self.active, self.named.about(self.attempts), self.waited_since);
         match outcome::rebuild(py, failure, &self.rules) {
-            Ok(Some(error)) => self.raise(error),
             Ok(None) => self.look_up(py, Lookup::PreviousFailure),
-            Err(error) => self.raise(error),
+            Ok(Some(error)) | Err(error) => self.raise(error),
         }
     }
 
@@ -363,7 +362,7 @@ impl Call {
     fn leave(&mut self, py: Python<'_>) {
         if let Some((execution, token)) = self.entered.take() {
             execution.get().end();
-            drop(EXECUTION.reset(py, &token));
+            drop(EXECUTION.reset(token.bind(py)));
         }
     }
 
