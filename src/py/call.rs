@@ -25,11 +25,11 @@ use crate::store::{Begun, BoxFuture, ClaimRequest, Claimed, Ending, Held, Hold, 
 pub(super) struct Named {
     pub(super) key: Arc<str>,
     pub(super) signal_id: Box<str>,
-    pub(super) action_type: Box<str>,
-    pub(super) target: Box<str>,
+    pub(super) action_type: Arc<str>,
+    pub(super) target: Arc<str>,
     pub(super) fingerprint: Fingerprint,
-    pub(super) params: Option<Vec<u8>>,
-    pub(super) context: Option<Vec<u8>>,
+    pub(super) params: Option<Arc<[u8]>>,
+    pub(super) context: Option<Arc<[u8]>>,
 }
 
 impl Named {

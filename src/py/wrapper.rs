@@ -56,8 +56,8 @@ pub(super) struct Wrapper {
     vectorcall: ffi::vectorcallfunc,
     function: Py<PyAny>,
     is_async: bool,
-    action: Box<str>,
-    target: Box<str>,
+    action: Arc<str>,
+    target: Arc<str>,
     /// `:action:target`, escaped.
     middle: Box<[u8]>,
     /// `None` where the params or the signal take Python to find.
@@ -105,13 +105,13 @@ struct Asked<'a> {
     signal: &'a str,
     key: &'a str,
     digest: &'a Fingerprint,
-    params: Option<Vec<u8>>,
+    params: Option<Arc<[u8]>>,
 }
 
 /// What the store's first word came to.
 enum Answered {
     Replayed(Py<PyAny>),
-    NotYet(Box<Named>, Option<Reply<Claimed>>),
+    NotYet(Named, Option<Reply<Claimed>>),
 }
 
 type Key = SmallVec<[u8; 128]>;
@@ -253,7 +253,7 @@ impl Wrapper {
             Answered::Replayed(value) => Ok(value),
             Answered::NotYet(named, claimed) => {
                 let (engine, rules) = (Arc::clone(&resolved.engine), Arc::clone(&resolved.rules));
-                let call = Call::new(engine, Arc::clone(&resolved.active), rules, *named);
+                let call = Call::new(engine, Arc::clone(&resolved.active), rules, named);
                 self.run(py, call, claimed, arrived.arguments, arrived.positional, arrived.keywords)
             }
         }
@@ -291,13 +291,13 @@ impl Wrapper {
         let named = Named {
             key: asked.key.into(),
             signal_id: asked.signal.into(),
-            action_type: self.action.clone(),
-            target: self.target.clone(),
+            action_type: Arc::clone(&self.action),
+            target: Arc::clone(&self.target),
             fingerprint: *asked.digest,
             params: asked.params,
             context: None,
         };
-        Ok(Answered::NotYet(Box::new(named), claimed))
+        Ok(Answered::NotYet(named, claimed))
     }
 
     fn load(
@@ -343,7 +343,7 @@ impl Wrapper {
         signature: &Signature,
         plan: &Plan,
         arguments: &Arguments<'_, '_>,
-    ) -> PyResult<Option<Vec<u8>>> {
+    ) -> PyResult<Option<Arc<[u8]>>> {
         if !active.settings.store_params {
             return Ok(None);
         }
