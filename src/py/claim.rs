@@ -133,7 +133,9 @@ impl ClaimBlock {
         let error = error.map(PyErr::from_value);
         let Some((mut call, step)) = self.leave(py, error.as_ref()) else { return Ok(false) };
         match drive::advance(py, &mut call, step) {
-            Paused::Over(Err(raised)) if !error.is_some_and(|error| error.value(py).is(raised.value(py))) => Err(raised),
+            Paused::Over(Err(raised)) if !error.is_some_and(|error| error.value(py).is(raised.value(py))) => {
+                Err(raised)
+            }
             _ => Ok(false),
         }
     }
@@ -153,11 +155,11 @@ impl ClaimBlock {
         _class: Option<Bound<'_, PyType>>,
         error: Option<Bound<'_, PyAny>>,
         _traceback: Option<Bound<'_, PyTraceback>>,
-    ) -> PyResult<Coroutine> {
+    ) -> PyResult<Py<PyAny>> {
         let error = error.map(PyErr::from_value);
         match self.leave(py, error.as_ref()) {
-            None => errors::any(py, false).map(Coroutine::replay),
-            Some((call, step)) => Ok(Coroutine::new(*call, Some(step), Purpose::Exit(error), None)),
+            None => Coroutine::replay(py, errors::any(py, false)?),
+            Some((call, step)) => errors::any(py, Coroutine::new(*call, Some(step), Purpose::Exit(error), None)),
         }
     }
 }
