@@ -472,7 +472,7 @@ def test_pydantic_models_come_back() -> None:
         due: date | None = None
         price: Decimal = Decimal("1.10")
         raw: bytes = b"\xff"
-        secret: str = pydantic.Field(default="x", exclude=True)
+        hidden: str = pydantic.Field(default="x", exclude=True)
 
         @pydantic.computed_field
         def double(self) -> int:
@@ -485,4 +485,4 @@ def test_pydantic_models_come_back() -> None:
     assert there_and_back(owner, Owner).colour is Colour.BLUE
     assert there_and_back(Page([owner]), Page[Owner]) == Page([owner])
     with pytest.raises(TypeError, match="can't be kept"):
-        encode_result(Task(taskId=3, secret="not dumped"), converter_for(Task))
+        encode_result(Task(taskId=3, hidden="not dumped"), converter_for(Task))

@@ -45,9 +45,9 @@ pub(super) fn key<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyS
 /// A mixture of the length and of the first and last bytes: enough to tell one program's keys apart. The parts overlap in
 /// short keys; gathering those bytes in a word first would stall on reading back what has just been written.
 fn slot(bytes: &[u8]) -> usize {
-    let (first, last) = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+    let (first, last) = if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
         (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
     } else if let [first, .., last] = bytes {
         (u64::from(*first), u64::from(*last) << 8 | u64::from(bytes[1]))
@@ -55,7 +55,7 @@ fn slot(bytes: &[u8]) -> usize {
         (bytes.first().map_or(0, |&only| u64::from(only)), 0)
     };
     let mixed = (last.rotate_left(23) ^ bytes.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    ((first ^ mixed).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 56) as usize
+    usize::from((first ^ mixed).wrapping_mul(0xD6E8_FEB8_6659_FD93).to_be_bytes()[0])
 }
 
 /// The bytes of a string that [`text::from_ascii`] made.

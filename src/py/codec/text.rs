@@ -160,13 +160,13 @@ mod tests {
 
     #[test]
     fn a_run_ends_at_the_first_stop_wherever_it_is() {
-        for length in 0..40 {
+        for length in 0..39 {
             for stop in [b'"', b'\\', 0, 0x1f, b'\n'] {
                 let mut bytes = vec![b'a'; 40];
                 bytes[length] = stop;
                 assert_eq!(run(&bytes), (length, true), "{stop} at {length}");
                 bytes[39] = 0xff;
-                assert_eq!(run(&bytes), (length.min(39), length <= 39), "high bytes after the run do not count");
+                assert_eq!(run(&bytes), (length, true), "high bytes after the run do not count");
                 if length > 0 {
                     bytes[length - 1] = 0x80;
                     assert_eq!(run(&bytes), (length, false), "{stop} at {length}, not ASCII before");
