@@ -8,18 +8,21 @@ from typing import Any
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
-import idempotency_manager
+from idempotency_manager import IdempotencyManager, get_manager
+from idempotency_manager._default import set_manager
 
 
 def _enter_page(names: dict[str, Any]) -> None:
-    # A page may write files, and meets a default manager that remembers nothing of the page before.
+    # A page may write files and configure the default manager; the next one is to see neither.
     names["__back__"] = Path.cwd()
     names["__folder__"] = tempfile.TemporaryDirectory()
     os.chdir(names["__folder__"].name)
-    idempotency_manager.clear_all_cache()
+    names["__manager__"] = set_manager(IdempotencyManager())
 
 
 def _leave_page(names: dict[str, Any]) -> None:
+    get_manager().close()
+    set_manager(names["__manager__"])
     os.chdir(names["__back__"])
     names["__folder__"].cleanup()
 

@@ -5,6 +5,7 @@ A missed target is printed and is no failure: a machine may be slow. An error is
 
 import argparse
 import json
+import logging
 import platform
 import sys
 import traceback
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the topics that were asked for; 1 if any of them raised."""
     asked = _parser().parse_args(arguments)
     options = Options(asked.rounds or (QUICK_ROUNDS if asked.quick else ROUNDS), asked.quick)
+    logging.getLogger("idempotency_manager").addHandler(logging.NullHandler())  # evictions are asked for here
     console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(
         f"{_machine()}\n{options.rounds} interleaved rounds, medians; garbage collector off\n", highlight=False

@@ -80,7 +80,8 @@ def _repeat(function: Callable[[Any], object], value: object) -> Batch:
 
 
 def _this(params: dict[str, Any]) -> str:
-    return generate_idempotency_key(signal_id="evt_4711", action="create_card", target="trello", params=params)
+    key: str = generate_idempotency_key(signal_id="evt_4711", action="create_card", target="trello", params=params)
+    return key
 
 
 def _by_hand(params: dict[str, Any]) -> str:

@@ -109,3 +109,105 @@ fn unescape(part: &str) -> Option<Cow<'_, str>> {
     }
     Some(Cow::Owned(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{compose_key, parse_key, push_part};
+    use crate::core::error::ActionError;
+    use crate::core::record::Fingerprint;
+
+    const FINGERPRINT: Fingerprint = Fingerprint([0xab; 32]);
+
+    fn compose(signal: &str, action: &str, target: &str) -> String {
+        compose_key(signal, action, target, None).expect("no field is empty")
+    }
+
+    fn problem(key: &str) -> &'static str {
+        match parse_key(key) {
+            Err(ActionError::InvalidKey { problem, .. }) => problem,
+            other => panic!("{key:?} is no key, but gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_key_is_its_parts_and_the_start_of_the_fingerprint() {
+        let key = compose_key("inv-1", "create_card", "trello", Some(&FINGERPRINT));
+        assert_eq!(key.as_deref(), Ok("inv-1:create_card:trello:abababababababab"));
+        assert_eq!(compose("inv-1", "create_card", "trello"), "inv-1:create_card:trello");
+    }
+
+    #[test]
+    fn what_a_part_holds_can_not_be_taken_for_a_separator() {
+        assert_ne!(compose("a:b", "c", "d"), compose("a", "b:c", "d"));
+        assert_eq!(compose("a:b", "100%", "\u{7f}\n"), "a%3Ab:100%25:%7F%0A");
+        assert_ne!(compose("%3A", "c", "d"), compose(":", "c", "d"));
+    }
+
+    #[test]
+    fn text_beyond_ascii_stays_as_it_is() {
+        assert_eq!(compose("счёт", "送信", "🧾"), "счёт:送信:🧾");
+    }
+
+    #[test]
+    fn a_part_is_appended_to_what_is_there() {
+        let mut key = b"x:".to_vec();
+        push_part(&mut key, "a:b");
+        assert_eq!(key, b"x:a%3Ab");
+    }
+
+    #[test]
+    fn an_empty_field_is_named() {
+        for (signal, action, target, name) in
+            [("", "a", "t", "signal_id"), ("s", "", "t", "action"), ("s", "a", "", "target")]
+        {
+            let refused = compose_key(signal, action, target, Some(&FINGERPRINT));
+            assert_eq!(refused, Err(ActionError::EmptyField { field: name }));
+        }
+    }
+
+    #[test]
+    fn parsing_gives_back_what_was_put_in() {
+        let parts = ["a", "a:b", "%", "%3A", "::", "\0\u{1f}\u{7f}", "ключ", "🧾%🧾", " ", "a%b:c\n"];
+        for signal in parts {
+            for action in parts {
+                for target in parts {
+                    for (fingerprint, hash) in [(None, None), (Some(&FINGERPRINT), Some("abababababababab"))] {
+                        let key = compose_key(signal, action, target, fingerprint).expect("no field is empty");
+                        let parsed = parse_key(&key).expect("a composed key is a key");
+                        let back = (&*parsed.signal_id, &*parsed.action_type, &*parsed.target, parsed.params_hash);
+                        assert_eq!(back, (signal, action, target, hash));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_that_no_key_could_be_is_refused_with_its_problem() {
+        assert_eq!(problem(""), "a part is empty");
+        assert_eq!(problem("a"), "it has fewer than three parts");
+        assert_eq!(problem("a:b"), "it has fewer than three parts");
+        assert_eq!(problem("a::c"), "a part is empty");
+        assert_eq!(problem("a:b:c:0123456789abcdef:e"), "it has more than four parts");
+    }
+
+    #[test]
+    fn a_hash_that_no_fingerprint_has_is_refused() {
+        for hash in ["", "0123", "0123456789ABCDEF", "0123456789abcdeg", "0123456789abcdef0"] {
+            assert_eq!(problem(&format!("a:b:c:{hash}")), "its params_hash is not 16 lower-case hex characters");
+        }
+    }
+
+    #[test]
+    fn an_escape_that_no_key_has_is_refused() {
+        for part in ["%", "%3", "%3a", "%41", "%ZZ", "%C3%A9", "a\nb", "%é", "%+1"] {
+            assert_eq!(problem(&format!("{part}:b:c")), "a part is not percent-encoded as keys are", "{part:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_shows_a_long_text_in_part() {
+        let Err(ActionError::InvalidKey { key, .. }) = parse_key(&"é".repeat(5_000)) else { panic!("it is no key") };
+        assert_eq!(key.chars().count(), 200);
+    }
+}

@@ -130,3 +130,62 @@ impl Clock for ManualClock {
         Timestamp(self.0.load(Ordering::SeqCst))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use super::{Clock, ManualClock, Span, SystemClock, Timestamp};
+
+    #[test]
+    fn a_span_is_cut_off_at_the_longest() {
+        assert_eq!(Span::from_micros(u64::MAX), Span::MAX);
+        assert_eq!(Span::from_secs(u64::MAX), Span::MAX);
+        assert_eq!(Span::from_secs(2).as_micros(), 2_000_000);
+        assert_eq!(Duration::from(Span::from_secs(2)), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_lease_is_renewed_after_a_third_of_it() {
+        assert_eq!(Span::from_secs(30).third(), Span::from_secs(10));
+        assert_eq!(Span::from_micros(2).third(), Span::from_micros(0));
+    }
+
+    #[test]
+    fn an_instant_later_stops_at_the_end_of_time() {
+        assert_eq!(Timestamp(5).after(Span::from_micros(3)), Timestamp(8));
+        assert_eq!(Timestamp(-5).after(Span::from_micros(3)), Timestamp(-2));
+        assert_eq!(Timestamp(5).after(Span::MAX), Timestamp(i64::MAX));
+    }
+
+    #[test]
+    fn the_time_since_a_later_instant_is_none() {
+        assert_eq!(Timestamp(8).since(Timestamp(5)), Span::from_micros(3));
+        assert_eq!(Timestamp(5).since(Timestamp(8)), Span::from_micros(0));
+        assert_eq!(Timestamp(i64::MAX).since(Timestamp(i64::MIN)), Span::MAX);
+    }
+
+    #[test]
+    fn a_manual_clock_moves_when_told_to() {
+        let clock = ManualClock::new(Timestamp(5));
+        assert_eq!(clock.now(), clock.now());
+        clock.advance(Span::from_micros(2));
+        assert_eq!(clock.now(), Timestamp(7));
+        clock.set(Timestamp(1));
+        assert_eq!(clock.now(), Timestamp(1));
+    }
+
+    #[test]
+    fn the_hosts_clock_agrees_with_the_wall_and_never_runs_back() {
+        let clock = SystemClock::new();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970").as_micros();
+        let apart = u128::try_from(clock.now().0).expect("it is later than 1970").abs_diff(wall);
+        assert!(apart < 60_000_000, "{apart} microseconds apart");
+        let mut last = clock.now();
+        for _ in 0..10_000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+}

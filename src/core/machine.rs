@@ -180,3 +180,197 @@ const fn hold(phase: Phase, request: Request<'_>) -> Decision {
         _ => Decision::Stale,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Decision, Phase, Request, Stored, decide};
+    use crate::core::clock::Timestamp;
+    use crate::core::record::{Fence, Fingerprint, Latch};
+
+    const NOW: Timestamp = Timestamp(1_000);
+    const PARAMS: Fingerprint = Fingerprint([1; 32]);
+    const OTHERS: Fingerprint = Fingerprint([2; 32]);
+    const FENCE: Fence = Fence(7);
+    const LATCHES: [Latch; 3] = [Latch::Absent, Latch::Armed, Latch::Dispatched];
+
+    fn claimed(lease_until: i64, latch: Latch) -> Phase {
+        Phase::InProgress { lease_until: Timestamp(lease_until), owner_dead: false, latch }
+    }
+
+    fn stored(phase: Phase) -> Stored<'static> {
+        Stored { phase, fence: FENCE, fingerprint: Some(&PARAMS), expires_at: Timestamp(1_001) }
+    }
+
+    fn asked(phase: Phase, request: Request<'_>) -> Decision {
+        decide(Some(stored(phase)), request, NOW)
+    }
+
+    fn claim(takes_over: bool) -> Request<'static> {
+        Request::Claim { fingerprint: Some(&PARAMS), takes_over }
+    }
+
+    fn all_phases() -> Vec<Phase> {
+        let claims = LATCHES.into_iter().flat_map(|latch| [claimed(1_001, latch), claimed(1_000, latch)]);
+        claims.chain([Phase::Completed, Phase::Failed, Phase::InDoubt]).collect()
+    }
+
+    fn all_by_fence(fence: Fence) -> [Request<'static>; 6] {
+        [
+            Request::Renew(fence),
+            Request::Dispatch(fence),
+            Request::Complete(fence),
+            Request::Fail(fence),
+            Request::Doubt(fence),
+            Request::Release(fence),
+        ]
+    }
+
+    #[test]
+    fn nothing_stored_runs_and_has_nothing_else_to_give() {
+        assert_eq!(decide(None, claim(false), NOW), Decision::Run);
+        assert_eq!(decide(None, Request::Mark, NOW), Decision::CompleteAnew);
+        for request in [Request::ResolveExecuted, Request::ResolveNotExecuted] {
+            assert_eq!(decide(None, request, NOW), Decision::NotInDoubt);
+        }
+        for request in all_by_fence(FENCE) {
+            assert_eq!(decide(None, request, NOW), Decision::Stale, "{request:?}");
+        }
+    }
+
+    #[test]
+    fn an_expired_record_is_as_nothing() {
+        for phase in [Phase::Completed, Phase::Failed] {
+            let expired = Some(Stored { expires_at: NOW, ..stored(phase) });
+            assert_eq!(decide(expired, claim(false), NOW), Decision::Run);
+            let others = Request::Claim { fingerprint: Some(&OTHERS), takes_over: false };
+            assert_eq!(decide(expired, others, NOW), Decision::Run);
+        }
+    }
+
+    #[test]
+    fn a_ttl_never_ends_an_unfinished_record() {
+        for (phase, decision) in [(claimed(1_001, Latch::Absent), Decision::Busy), (Phase::InDoubt, Decision::InDoubt)]
+        {
+            let old = Some(Stored { expires_at: Timestamp(0), ..stored(phase) });
+            assert_eq!(decide(old, claim(false), NOW), decision);
+        }
+    }
+
+    #[test]
+    fn other_params_are_a_mismatch_before_the_state_is_looked_at() {
+        for phase in all_phases() {
+            let others = Request::Claim { fingerprint: Some(&OTHERS), takes_over: true };
+            assert_eq!(asked(phase, others), Decision::Mismatch, "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn params_that_one_side_does_not_have_always_match() {
+        let unchecked = Request::Claim { fingerprint: None, takes_over: false };
+        assert_eq!(asked(Phase::Completed, unchecked), Decision::Replay);
+        let any = Some(Stored { fingerprint: None, ..stored(Phase::Completed) });
+        assert_eq!(decide(any, claim(false), NOW), Decision::Replay);
+    }
+
+    #[test]
+    fn a_claim_of_a_finished_record_replays_it() {
+        assert_eq!(asked(Phase::Completed, claim(true)), Decision::Replay);
+        assert_eq!(asked(Phase::Failed, claim(true)), Decision::ReplayFailure);
+    }
+
+    #[test]
+    fn a_claim_of_a_live_claim_is_busy_whatever_the_latch() {
+        for latch in LATCHES {
+            assert_eq!(asked(claimed(1_001, latch), claim(true)), Decision::Busy);
+        }
+    }
+
+    #[test]
+    fn a_lapsed_claim_is_in_doubt_but_where_nothing_was_dispatched() {
+        for (latch, plain, taking_over) in [
+            (Latch::Absent, Decision::InDoubt, Decision::TakeOver),
+            (Latch::Dispatched, Decision::InDoubt, Decision::TakeOver),
+            (Latch::Armed, Decision::Run, Decision::Run),
+        ] {
+            assert_eq!(asked(claimed(1_000, latch), claim(false)), plain);
+            assert_eq!(asked(claimed(1_000, latch), claim(true)), taking_over);
+        }
+    }
+
+    #[test]
+    fn a_dead_owner_has_lapsed_before_its_lease() {
+        let dead = Phase::InProgress { lease_until: Timestamp(9_999), owner_dead: true, latch: Latch::Absent };
+        assert!(dead.has_lapsed(NOW));
+        assert_eq!(asked(dead, claim(false)), Decision::InDoubt);
+        assert_eq!(asked(dead, Request::Complete(FENCE)), Decision::Complete, "its last word still counts");
+    }
+
+    #[test]
+    fn an_action_in_doubt_is_met_or_taken_over() {
+        assert_eq!(asked(Phase::InDoubt, claim(false)), Decision::InDoubt);
+        assert_eq!(asked(Phase::InDoubt, claim(true)), Decision::TakeOver);
+    }
+
+    #[test]
+    fn a_holder_does_what_it_likes_while_in_progress_lapsed_or_not() {
+        let decisions = [
+            Decision::Extend,
+            Decision::Dispatched,
+            Decision::Complete,
+            Decision::Fail,
+            Decision::Doubt,
+            Decision::Remove,
+        ];
+        for lease_until in [1_001, 1_000] {
+            for latch in LATCHES {
+                let got = all_by_fence(FENCE).map(|request| asked(claimed(lease_until, latch), request));
+                assert_eq!(got, decisions);
+            }
+        }
+    }
+
+    #[test]
+    fn a_holder_in_doubt_may_only_say_what_it_knows() {
+        let got = all_by_fence(FENCE).map(|request| asked(Phase::InDoubt, request));
+        let (stale, said) = got.split_at(2);
+        assert_eq!(stale, [Decision::Stale; 2]);
+        assert_eq!(said, [Decision::Complete, Decision::Fail, Decision::Doubt, Decision::Remove]);
+    }
+
+    #[test]
+    fn a_finished_record_has_no_holder() {
+        for phase in [Phase::Completed, Phase::Failed] {
+            assert_eq!(all_by_fence(FENCE).map(|request| asked(phase, request)), [Decision::Stale; 6]);
+        }
+    }
+
+    #[test]
+    fn any_other_fence_is_stale_in_every_state() {
+        for phase in all_phases() {
+            for fence in [Fence(6), Fence(8)] {
+                assert_eq!(all_by_fence(fence).map(|request| asked(phase, request)), [Decision::Stale; 6]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_completes_anew_whatever_is_there() {
+        for phase in all_phases() {
+            assert_eq!(asked(phase, Request::Mark), Decision::CompleteAnew, "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_in_doubt_can_be_resolved() {
+        for phase in all_phases() {
+            let resolvable = phase == Phase::InDoubt || phase.has_lapsed(NOW);
+            let expected = if resolvable {
+                [Decision::CompleteAnew, Decision::Remove]
+            } else {
+                [Decision::NotInDoubt, Decision::NotInDoubt]
+            };
+            let got = [Request::ResolveExecuted, Request::ResolveNotExecuted].map(|request| asked(phase, request));
+            assert_eq!(got, expected, "{phase:?}");
+        }
+    }
+}

@@ -153,11 +153,11 @@ impl ClaimBlock {
         _class: Option<Bound<'_, PyType>>,
         error: Option<Bound<'_, PyAny>>,
         _traceback: Option<Bound<'_, PyTraceback>>,
-    ) -> PyResult<Coroutine> {
+    ) -> PyResult<Py<PyAny>> {
         let error = error.map(PyErr::from_value);
         match self.leave(py, error.as_ref()) {
-            None => errors::any(py, false).map(Coroutine::replay),
-            Some((call, step)) => Ok(Coroutine::new(*call, Some(step), Purpose::Exit(error), None)),
+            None => Coroutine::replay(py, errors::any(py, false)?),
+            Some((call, step)) => errors::any(py, Coroutine::new(*call, Some(step), Purpose::Exit(error), None)),
         }
     }
 }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::{PyClass, pyclass::boolean_struct::False};
 use pyo3::types::{PyDict, PyTuple};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -67,8 +68,6 @@ struct Live {
 enum State {
     /// Nobody has awaited it yet. Without a step, it begins with the claim.
     Fresh(Box<Live>),
-    /// A replay that was at hand when the call was made.
-    Replay(Py<PyAny>),
     Live(Box<Live>),
     Over,
 }
@@ -98,18 +97,14 @@ impl Coroutine {
     }
 
     /// A coroutine whose value is at hand.
-    pub(super) const fn replay(value: Py<PyAny>) -> Self {
-        Self { state: Mutex::new(State::Replay(value)), name: None }
+    pub(super) fn replay(py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        errors::any(py, Bound::new(py, Replay(Some(value)))?)
     }
 
     fn resume(&mut self, py: Python<'_>, input: Input) -> PyResult<Sent> {
         match (std::mem::replace(self.state.get_mut(), State::Over), input) {
-            (State::Replay(value), Input::Send(_)) => Ok(Sent::Return(value)),
-            (State::Replay(_) | State::Fresh(_), Input::Throw(error)) => Err(error),
-            (State::Over, Input::Throw(error)) => Err(error),
-            (State::Over, Input::Send(_)) => {
-                Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"))
-            }
+            (State::Fresh(_) | State::Over, Input::Throw(error)) => Err(error),
+            (State::Over, Input::Send(_)) => Err(reused()),
             (State::Fresh(mut live), input @ Input::Send(_)) => {
                 if live.next.is_none() {
                     live.next = Some(live.call.begin(py));
@@ -393,10 +388,7 @@ impl Coroutine {
 
     /// Resumes the coroutine with a value.
     fn send(&mut self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        match self.resume(py, Input::Send(value))? {
-            Sent::Yield(yielded) => Ok(yielded),
-            Sent::Return(value) => Err(PyStopIteration::new_err((value,))),
-        }
+        resume(self, py, Input::Send(value))
     }
 
     /// Resumes the coroutine with an exception.
@@ -409,17 +401,7 @@ impl Coroutine {
         tb: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let _ = tb;
-        let error = match val {
-            Some(value) if !value.is_none() => {
-                if value.is_instance(&typ)? { value } else { typ.call1((value,))? }
-            }
-            _ if typ.is_instance_of::<pyo3::types::PyType>() => typ.call0()?,
-            _ => typ,
-        };
-        match self.resume(py, Input::Throw(PyErr::from_value(error)))? {
-            Sent::Yield(yielded) => Ok(yielded),
-            Sent::Return(value) => Err(PyStopIteration::new_err((value,))),
-        }
+        resume(self, py, Input::Throw(thrown(typ, val)?))
     }
 
     /// Ends the coroutine where it stands; an action that was executing is in doubt.
@@ -455,8 +437,96 @@ impl Drop for Coroutine {
     }
 }
 
+fn reused() -> PyErr {
+    PyRuntimeError::new_err("cannot reuse already awaited coroutine")
+}
+
+/// A coroutine whose value was at hand when the call was made.
+#[pyclass(name = "idempotent_replay", module = "idempotency_manager._core", freelist = 64)]
+pub(super) struct Replay(Option<Py<PyAny>>);
+
+impl Resumed for Replay {
+    #[inline]
+    fn resume(&mut self, _py: Python<'_>, input: Input) -> PyResult<Sent> {
+        match (self.0.take(), input) {
+            (Some(value), Input::Send(_)) => Ok(Sent::Return(value)),
+            (None, Input::Send(_)) => Err(reused()),
+            (_, Input::Throw(error)) => Err(error),
+        }
+    }
+}
+
+#[pymethods]
+impl Replay {
+    fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__(&mut self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        resume(self, py, Input::Send(py.None()))
+    }
+
+    /// Resumes the coroutine with a value.
+    fn send(&mut self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        resume(self, py, Input::Send(value))
+    }
+
+    /// Resumes the coroutine with an exception.
+    #[pyo3(signature = (typ, val=None, tb=None))]
+    fn throw(
+        &mut self,
+        py: Python<'_>,
+        typ: Bound<'_, PyAny>,
+        val: Option<Bound<'_, PyAny>>,
+        tb: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = tb;
+        resume(self, py, Input::Throw(thrown(typ, val)?))
+    }
+
+    /// Ends the coroutine: there is nothing to end.
+    fn close(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// What the interpreter resumes.
+trait Resumed {
+    fn resume(&mut self, py: Python<'_>, input: Input) -> PyResult<Sent>;
+}
+
+impl Resumed for Coroutine {
+    fn resume(&mut self, py: Python<'_>, input: Input) -> PyResult<Sent> {
+        Self::resume(self, py, input)
+    }
+}
+
+/// Resumes for a caller that takes the end as a `StopIteration`.
+fn resume(coroutine: &mut impl Resumed, py: Python<'_>, input: Input) -> PyResult<Py<PyAny>> {
+    match coroutine.resume(py, input)? {
+        Sent::Yield(yielded) => Ok(yielded),
+        Sent::Return(value) => Err(PyStopIteration::new_err((value,))),
+    }
+}
+
+/// The exception that `throw` is given, in any of its forms.
+fn thrown(typ: Bound<'_, PyAny>, val: Option<Bound<'_, PyAny>>) -> PyResult<PyErr> {
+    let error = match val {
+        Some(value) if !value.is_none() => {
+            if value.is_instance(&typ)? { value } else { typ.call1((value,))? }
+        }
+        _ if typ.is_instance_of::<pyo3::types::PyType>() => typ.call0()?,
+        _ => typ,
+    };
+    Ok(PyErr::from_value(error))
+}
+
 /// The slot through which the interpreter resumes a coroutine without making a `StopIteration`.
-unsafe extern "C" fn am_send(
+unsafe extern "C" fn am_send<T: Resumed + PyClass<Frozen = False>>(
     slf: *mut ffi::PyObject,
     value: *mut ffi::PyObject,
     result: *mut *mut ffi::PyObject,
@@ -468,7 +538,7 @@ unsafe extern "C" fn am_send(
         let coroutine = Bound::from_borrowed_ptr(py, slf);
         let value = Bound::from_borrowed_ptr(py, value).unbind();
         let sent = coroutine
-            .cast_unchecked::<Coroutine>()
+            .cast_unchecked::<T>()
             .try_borrow_mut()
             .map_err(|_| PyValueError::new_err("coroutine already executing"))
             .and_then(|mut coroutine| coroutine.resume(py, Input::Send(value)));
@@ -490,18 +560,23 @@ unsafe extern "C" fn am_send(
 /// `_Py_TPFLAGS_HAVE_AM_SEND` of CPython's object.h.
 const HAVE_AM_SEND: std::ffi::c_ulong = 1 << 21;
 
-pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<Coroutine>()?;
-    let class = module.py().get_type::<Coroutine>();
+fn add_class<T: Resumed + PyClass<Frozen = False>>(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<T>()?;
+    let class = module.py().get_type::<T>();
     // SAFETY: the class is a heap type of this module, just made, with no instance and no subclass yet; it defines
     // `__await__`, so it has a table of asynchronous slots. Measured reason: see `am_send`.
     unsafe {
         let class = class.as_type_ptr();
         if let Some(slots) = (*class).tp_as_async.as_mut() {
-            slots.am_send = Some(am_send);
+            slots.am_send = Some(am_send::<T>);
             (*class).tp_flags |= HAVE_AM_SEND;
             ffi::PyType_Modified(class);
         }
     }
     Ok(())
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    add_class::<Coroutine>(module)?;
+    add_class::<Replay>(module)
 }

@@ -16,6 +16,7 @@ mod drive;
 mod engine;
 mod errors;
 mod execution;
+mod familiar;
 mod keeper;
 mod log;
 mod manager;

@@ -67,7 +67,7 @@ impl Operation {
     /// The value, awaited in the running asyncio task.
     fn __await__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.take() {
-            State::Ready(result) => errors::any(py, Coroutine::replay(result?)),
+            State::Ready(result) => Coroutine::replay(py, result?),
             State::Pending(future) => runtime::awaitable(py, future)?.call_method0(py, "__await__"),
             State::Taken => Err(errors::configuration(py, "an operation can be awaited once")),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use arc_swap::{ArcSwap, Guard};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
@@ -49,6 +49,14 @@ struct Shape {
     keywords: Option<Py<PyTuple>>,
 }
 
+impl Plan {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        let keywords = self.shape.keywords.as_ref().map(|keywords| keywords.clone_ref(py));
+        let shape = Shape { positional: self.shape.positional, keywords };
+        Self { shape, values: self.values.clone(), signal: self.signal }
+    }
+}
+
 impl Shape {
     fn is(&self, positional: usize, keywords: *mut ffi::PyObject) -> bool {
         let own = self.keywords.as_ref().map_or(std::ptr::null_mut(), |keywords| keywords.as_ptr());
@@ -64,7 +72,7 @@ pub(super) struct Signature {
     parameters: Vec<Parameter>,
     members: Vec<Member>,
     signal: Option<usize>,
-    plans: Mutex<Vec<Arc<Plan>>>,
+    plans: ArcSwap<Vec<Plan>>,
 }
 
 impl Signature {
@@ -96,7 +104,38 @@ impl Signature {
         if let Some(first) = members.first_mut() {
             first.prefix[0] = b'{';
         }
-        Ok(Self { parameters: own, members, signal: signal_number, plans: Mutex::new(Vec::new()) })
+        Ok(Self { parameters: own, members, signal: signal_number, plans: ArcSwap::default() })
+    }
+
+    /// The plans so far, for [`plan`](Self::plan).
+    pub(super) fn plans(&self) -> Guard<Arc<Vec<Plan>>> {
+        self.plans.load()
+    }
+
+    /// Where everything is in a call of this shape, among plans that were made before.
+    pub(super) fn known<'a>(
+        plans: &'a [Plan],
+        positional: usize,
+        keywords: Option<&Bound<'_, PyTuple>>,
+    ) -> Option<&'a Plan> {
+        let pointer = keywords.map_or(std::ptr::null_mut(), |keywords| keywords.as_ptr());
+        plans.iter().find(|plan| plan.shape.is(positional, pointer))
+    }
+
+    /// Plans calls of this shape from here on; `false` for a call that the function would refuse.
+    pub(super) fn learn(
+        &self,
+        py: Python<'_>,
+        positional: usize,
+        keywords: Option<&Bound<'_, PyTuple>>,
+    ) -> PyResult<bool> {
+        let Some(plan) = self.plan(py, positional, keywords)? else { return Ok(false) };
+        let kept = self.plans.load();
+        let oldest_left = kept.len().saturating_sub(PLANS - 1);
+        let mut plans: Vec<Plan> = kept[oldest_left..].iter().map(|plan| plan.clone_ref(py)).collect();
+        plans.push(plan);
+        self.plans.store(Arc::new(plans));
+        Ok(true)
     }
 
     /// Where everything is in a call of this shape; `None` for a call that the function would refuse.
@@ -105,23 +144,13 @@ impl Signature {
         py: Python<'_>,
         positional: usize,
         keywords: Option<&Bound<'_, PyTuple>>,
-    ) -> PyResult<Option<Arc<Plan>>> {
-        let pointer = keywords.map_or(std::ptr::null_mut(), |keywords| keywords.as_ptr());
-        if let Some(plan) = self.plans.lock().iter().find(|plan| plan.shape.is(positional, pointer)) {
-            return Ok(Some(Arc::clone(plan)));
-        }
+    ) -> PyResult<Option<Plan>> {
         let Some(sources) = self.sources(py, positional, keywords)? else { return Ok(None) };
-        let plan = Arc::new(Plan {
+        Ok(Some(Plan {
             shape: Shape { positional, keywords: keywords.map(|keywords| keywords.clone().unbind()) },
             values: self.members.iter().map(|member| sources[member.parameter]).collect(),
             signal: self.signal.map(|signal| sources[signal]),
-        });
-        let mut plans = self.plans.lock();
-        let oldest = (plans.len() >= PLANS).then(|| plans.remove(0));
-        plans.push(Arc::clone(&plan));
-        drop(plans);
-        drop(oldest);
-        Ok(Some(plan))
+        }))
     }
 
     fn sources(

@@ -138,14 +138,13 @@ impl Pair {
             Ok(Claimed::Mismatch(_)) => "mismatch",
             Err(_) => "full",
         };
-        let what = format!("claim {key}");
         let evicted = self.expect_claim(&key, params, takes_over, refuses_to_wait, got);
         if let Ok(Claimed::Run(begun) | Claimed::TakeOver(begun, _)) = claimed {
-            assert_eq!(begun.evicted, evicted, "{what}");
+            assert_eq!(begun.evicted, evicted, "claim {key}");
             let labels = parts.iter().map(|&part| Some(part.to_owned()));
             self.begun(&key, begun, params, latch, ttl, labels.collect::<Vec<_>>().try_into().expect("three parts"));
         }
-        what
+        format!("claim {key}")
     }
 
     /// Finds what the answer to a claim must be, and counts it; answers with the number of records evicted.
@@ -209,7 +208,7 @@ impl Pair {
         let kept = self.model.live(&hold.key).filter(|row| row.fence == hold.fence && !row.is_finished()).cloned();
         let text = format!("r{}", self.newest.0);
         let dispatches = kept.as_ref().is_some_and(|row| matches!(row.state, State::InProgress { .. }));
-        let (held, expected) = match kind {
+        let (answer, expected) = match kind {
             0 => (ask(self.store.dispatch(&hold)), dispatches),
             1 => (ask(self.store.finish(&hold, Ending::Release)), kept.is_some()),
             2 => (ask(self.store.finish(&hold, Ending::Doubt(text.clone().into()))), kept.is_some()),
@@ -217,7 +216,7 @@ impl Pair {
             _ => (ask(self.store.finish(&hold, Ending::Complete(json(&text), span(ttl)))), kept.is_some()),
         };
         let what = format!("finish {kind} of {hold:?}");
-        assert_eq!(matches!(held, Held::Kept), expected, "{what}");
+        assert_eq!(matches!(answer, Held::Kept), expected, "{what}");
         match (expected, kind, kept.map(|row| row.state)) {
             (true, 0, Some(State::InProgress { lease_until, .. })) => {
                 self.model.row(&hold.key).state = State::InProgress { lease_until, armed: false };
@@ -268,10 +267,8 @@ impl Pair {
         if room.is_none() {
             return format!("mark {key} in a full store");
         }
-        let stored = ask(self.store.get(&key));
-        // One of no time at all has expired at once in no world: every TTL here is at least a microsecond.
-        let fence = self.newer(stored.expect("it is there").fence);
-        let now = self.model.now;
+        let stored = ask(self.store.get(&key)).expect("every TTL is a microsecond at least");
+        let (fence, now) = (self.newer(stored.fence), self.model.now);
         let (started, attempts) = self.model.live(&key).map_or((now, 1), |row| (row.started, row.attempts));
         let row = Row {
             state: State::Completed,

@@ -112,7 +112,10 @@ def test_an_import_in_any_form_is_seen(source: str, expected: set[str]) -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "src").rglob("*.rs")), ids=lambda file: str(file.relative_to(ROOT)))
 def test_a_rust_module_names_only_layers_below_its_own(file: Path) -> None:
     layer = file.relative_to(ROOT / "src").with_suffix("").parts[0]
-    assert not [match.group() for match in re.finditer(RUST_RULES[layer], rust_code(file.read_text()))]
+    found = {match.group() for match in re.finditer(RUST_RULES[layer], rust_code(file.read_text()))}
+    if "tests" in file.stem or "tests" in file.parent.name:
+        found -= {"std::fs"}  # test vectors are read from files
+    assert not found
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,14 @@ impl Store for MemoryStore {
         }
     }
 
+    fn replay(&self, request: &ClaimRequest<'_>) -> Option<Reply<Claimed>> {
+        self.0.replay(request, self.now()).map(|replay| Reply::Ready(Ok(replay)))
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn renew(&self, holds: &[Hold], lease: Span) -> Reply<Vec<Hold>> {
         let now = self.now();
         let lost = |hold: &&Hold| !self.0.step(&hold.key, now, |shard, turn| shard.renew(hold, lease, turn));
