@@ -37,7 +37,7 @@ retry_slack = stamina.retry(on=(SlackApiError, OSError), wait_initial=0.05, wait
 retry_google = stamina.retry(on=(HttpError, OSError, httplib2.HttpLib2Error), wait_initial=0.05, wait_jitter=0)
 
 
-def find_card(record: IdempotencyRecord) -> Any:  # noqa: ANN401 - a result or NOT_EXECUTED
+def find_card(record: IdempotencyRecord) -> Any:
     """Look for the invoice's card on the board.
 
     Not with Trello's search, which learns of a new card only some time later: "not found" would then mean nothing.
@@ -57,7 +57,7 @@ def create_card(invoice: Invoice) -> str:
     return str(answer.json()["shortUrl"])
 
 
-def find_message(record: IdempotencyRecord) -> Any:  # noqa: ANN401 - a result or NOT_EXECUTED
+def find_message(record: IdempotencyRecord) -> Any:
     """Look for the invoice's message in the channel, by its metadata, since a little before the step began."""
     since = str(record.started_at.timestamp() - 60)
     history = slack.conversations_history(channel=CHANNEL, oldest=since, limit=999, include_all_metadata=True)
@@ -77,7 +77,7 @@ def post_message(invoice: Invoice, card_url: str) -> str:
     return str(slack.chat_postMessage(channel=CHANNEL, text=text, metadata=metadata)["ts"])
 
 
-def find_reminder(record: IdempotencyRecord) -> Any:  # noqa: ANN401 - a result or NOT_EXECUTED
+def find_reminder(record: IdempotencyRecord) -> Any:
     """Look for the invoice's file in Drive, by the property that the upload gave it."""
     query = f"appProperties has {{ key='invoice' and value='{record.signal_id}' }} and trashed = false"
     found = send_once(drive.files().list(q=query, fields="files(id)"))["files"]
@@ -95,7 +95,7 @@ def upload_reminder(invoice: Invoice) -> str:
     return str(send_once(upload)["id"])
 
 
-def find_row(record: IdempotencyRecord) -> Any:  # noqa: ANN401 - a result or NOT_EXECUTED
+def find_row(record: IdempotencyRecord) -> Any:
     """Look for the invoice's row in the sheet's first column."""
     read = sheets.spreadsheets().values().get(spreadsheetId=SHEET, range="Overdue!A:A")
     rows = send_once(read).get("values", [])

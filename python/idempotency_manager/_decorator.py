@@ -15,55 +15,25 @@ from .exceptions import ConfigurationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
-    from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+    from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
     from ._core import IdempotencyRecord
     from ._duration import Duration
     from ._manager import AsyncIdempotencyManager, IdempotencyManager
+    from ._signatures import Decorator, DecoratorOptions, Idempotent
     from ._types import Codec, OnConcurrent, OnInDoubt
 
     P = ParamSpec("P")
     T = TypeVar("T")
-    T_co = TypeVar("T_co", covariant=True)
-    Receiver = TypeVar("Receiver")
-
-    class Idempotent(Protocol[P, T_co]):
-        """A decorated function: called as the function is, with helpers for its keys."""
-
-        __name__: str
-        __qualname__: str
-        __wrapped__: Callable[P, T_co]
-
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co: ...
-        def key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
-        def record(self, *args: P.args, **kwargs: P.kwargs) -> IdempotencyRecord | None: ...
-        def clear(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
-        @overload
-        def __get__(self, instance: None, owner: type | None = None, /) -> Idempotent[P, T_co]: ...
-        @overload
-        def __get__(
-            self: Idempotent[Concatenate[Receiver, P2], T_co], instance: Receiver, owner: type | None = None, /
-        ) -> Idempotent[P2, T_co]: ...
-
-    P2 = ParamSpec("P2")
-
-    class Decorator(Protocol):
-        """What `idempotent(target=…)` gives: decorates a function and keeps its signature."""
-
-        @overload
-        def __call__(self, function: staticmethod[P, T], /) -> staticmethod[P, T]: ...
-        @overload
-        def __call__(self, function: Callable[P, T], /) -> Idempotent[P, T]: ...
-
 
 _HELPED = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__", "__type_params__")
 # What `inspect` takes for the marks of a function: with them a wrapper of a coroutine function is one for it too.
 _FUNCTION_LIKE = ("__code__", "__defaults__", "__kwdefaults__")
 
 
-def decorate(function: Any, manager: Core | None, lease: timedelta, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any callable, and a wrapper of it
+def decorate(function: Any, manager: Core | None, lease: timedelta, options: Mapping[str, Any]) -> Any:
     """Wrap a function, a method or a coroutine function.
 
     Args:
@@ -101,13 +71,13 @@ def _kind(function: object) -> str:
 
 
 def _wrap(
-    function: Any,  # noqa: ANN401 - any callable
+    function: Any,
     lint: _Lint,
     manager: Core | None,
     options: dict[str, Any],
     *,
     is_async: bool,
-) -> Any:  # noqa: ANN401 - a wrapper of it
+) -> Any:
     direct = lint.parameters.variable == [] and not callable(lint.signal) and not lint.path and lint.by_callable is None
     binder = Binder(
         function,
@@ -118,7 +88,12 @@ def _wrap(
         has_receiver=lint.has_receiver,
     )
     named = [
-        (parameter.name, parameter.positional, parameter.keyword, (parameter.default,) if parameter.has_default else None)
+        (
+            parameter.name,
+            parameter.positional,
+            parameter.keyword,
+            (parameter.default,) if parameter.has_default else None,
+        )
         for parameter in lint.parameters.named
     ]
     wrapper = idempotent_function(
@@ -144,7 +119,7 @@ def _wrap(
     return wrapper
 
 
-def _mark_as_coroutine_function(wrapper: Any) -> None:  # noqa: ANN401 - the native wrapper
+def _mark_as_coroutine_function(wrapper: Any) -> None:
     """Say so in the way `inspect.iscoroutinefunction` (3.12 on) looks for; on 3.11 the code's flags do."""
     if sys.version_info >= (3, 12):
         from inspect import markcoroutinefunction  # noqa: PLC0415 - dear, and needed for coroutine functions only
@@ -159,7 +134,7 @@ class _Lint:
 
     OPTIONS = ("target", "action", "signal_id", "params", "exclude")
 
-    def __init__(self, function: Any, name: str, options: Mapping[str, Any]) -> None:  # noqa: ANN401 - any callable
+    def __init__(self, function: Any, name: str, options: Mapping[str, Any]) -> None:
         self._name = name
         self.parameters: Parameters = read_parameters(function)
         names = self.parameters.names
@@ -176,7 +151,9 @@ class _Lint:
         self.exclude = self._exclude(options.get("exclude") or ())
         own = names[1:] if self.has_receiver else names
         self.params = [
-            own_name for own_name in own if own_name not in self.exclude and (self.only is None or own_name in self.only)
+            own_name
+            for own_name in own
+            if own_name not in self.exclude and (self.only is None or own_name in self.only)
         ]
 
     def _text(self, field: str, value: object, remedy: str) -> str:
@@ -220,7 +197,7 @@ class _Lint:
         return frozenset(excluded)
 
     @staticmethod
-    def _names(option: str, given: Any) -> Iterable[object]:  # noqa: ANN401 - the user's
+    def _names(option: str, given: Any) -> Iterable[object]:
         if isinstance(given, str):
             raise refusal(option, given, "one text, not names", f'write {option}=("{given}",)')
         try:
@@ -235,11 +212,11 @@ class BoundIdempotent:
 
     __slots__ = ("__func__", "__self__", "__weakref__")
 
-    def __init__(self, function: Any, receiver: object) -> None:  # noqa: ANN401 - the native wrapper
+    def __init__(self, function: Any, receiver: object) -> None:
         self.__func__ = function
         self.__self__ = receiver
 
-    def __call__(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - the function's
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         """Call the method."""
         return self.__func__(self.__self__, *args, **kwargs)
 
@@ -256,11 +233,11 @@ class BoundIdempotent:
         return self.__func__.core().clear(self.key(*args, **kwargs)).wait()  # type: ignore[no-any-return]
 
     @property
-    def __wrapped__(self) -> Any:  # noqa: ANN401 - the method that was decorated
+    def __wrapped__(self) -> Any:
         """The undecorated method, bound: `inspect.signature` looks there."""
         return self.__func__.__wrapped__.__get__(self.__self__)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the function's
+    def __getattr__(self, name: str) -> Any:
         """Look everything else up on the function, as methods do."""
         return getattr(self.__func__, name)
 
@@ -280,51 +257,13 @@ class BoundIdempotent:
 if TYPE_CHECKING:
 
     @overload
-    def idempotent(
-        function: None = None,
-        /,
-        *,
-        target: str,
-        action: str | None = None,
-        signal_id: str | Callable[..., str] | None = None,
-        params: Iterable[str] | Callable[..., Mapping[str, Any]] | None = None,
-        exclude: Iterable[str] = (),
-        ttl: Duration | None = None,
-        manager: IdempotencyManager | AsyncIdempotencyManager | None = None,
-        on_concurrent: OnConcurrent | None = None,
-        on_in_doubt: OnInDoubt | None = None,
-        in_doubt_on: tuple[type[BaseException], ...] | None = None,
-        latch: bool = False,
-        not_executed_on: tuple[type[BaseException], ...] | None = None,
-        replay_errors: tuple[type[Exception], ...] | None = None,
-        result_type: Any = None,
-        codec: Codec | None = None,
-    ) -> Decorator: ...
+    def idempotent(function: None = None, /, **options: Unpack[DecoratorOptions]) -> Decorator: ...
     @overload
-    def idempotent(
-        function: Callable[P, T],
-        /,
-        *,
-        target: str,
-        action: str | None = None,
-        signal_id: str | Callable[..., str] | None = None,
-        params: Iterable[str] | Callable[..., Mapping[str, Any]] | None = None,
-        exclude: Iterable[str] = (),
-        ttl: Duration | None = None,
-        manager: IdempotencyManager | AsyncIdempotencyManager | None = None,
-        on_concurrent: OnConcurrent | None = None,
-        on_in_doubt: OnInDoubt | None = None,
-        in_doubt_on: tuple[type[BaseException], ...] | None = None,
-        latch: bool = False,
-        not_executed_on: tuple[type[BaseException], ...] | None = None,
-        replay_errors: tuple[type[Exception], ...] | None = None,
-        result_type: Any = None,
-        codec: Codec | None = None,
-    ) -> Idempotent[P, T]: ...
+    def idempotent(function: Callable[P, T], /, **options: Unpack[DecoratorOptions]) -> Idempotent[P, T]: ...
 
 
 def idempotent(  # noqa: PLR0913 - the contract's
-    function: Any = None,  # noqa: ANN401 - any callable
+    function: Any = None,
     /,
     *,
     target: str | None = None,
@@ -337,12 +276,12 @@ def idempotent(  # noqa: PLR0913 - the contract's
     on_concurrent: OnConcurrent | None = None,
     on_in_doubt: OnInDoubt | None = None,
     in_doubt_on: tuple[type[BaseException], ...] | None = None,
-    latch: bool = False,  # noqa: FBT002 - the contract's
+    latch: bool = False,
     not_executed_on: tuple[type[BaseException], ...] | None = None,
     replay_errors: tuple[type[Exception], ...] | None = None,
-    result_type: Any = None,  # noqa: ANN401 - an annotation
+    result_type: Any = None,
     codec: Codec | None = None,
-) -> Any:  # noqa: ANN401 - a wrapper, or what makes one
+) -> Any:
     """Make a function run once for each signal and params, and hand its result to every duplicate.
 
     Wraps a function, method or `async def`. The wrapper has `.key(*a, **kw)`, `.record(*a, **kw)`, `.clear(*a, **kw)`

@@ -11,12 +11,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import timedelta
-    from typing import Any, TypeVar
+    from typing import Any, TypeVar, Unpack
 
     from ._action import ActionLike
     from ._config import IdempotencyConfig
     from ._core import CacheInfo, CheckResult, IdempotencyRecord, IdempotencyStats
     from ._duration import Duration
+    from ._signatures import Settings
 
     T = TypeVar("T")
 
@@ -61,7 +62,7 @@ def current_lease() -> timedelta:
     return lease
 
 
-def configure(**config: Any) -> None:  # noqa: ANN401 - each setting has its own type
+def configure(**config: Unpack[Settings]) -> None:
     """Change the default manager's configuration; see `IdempotencyManager.configure`."""
     get_manager().configure(**config)
 
@@ -78,7 +79,7 @@ def check_executed(key: str, /) -> CheckResult:
 
 def mark_executed(
     key: str,
-    result: Any,  # noqa: ANN401 - any result
+    result: Any,
     ttl: Duration | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:

@@ -113,7 +113,8 @@ pub(super) struct Call {
     named: Named,
     stage: Stage,
     asks_again: bool,
-    began: Instant,
+    /// When the call began, where somebody is told how long it took.
+    began: Option<Instant>,
     waited_since: Option<Instant>,
     attempts: u32,
     held: Option<Claim>,
@@ -123,6 +124,7 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn new(engine: Arc<Engine>, active: Arc<Active>, rules: SharedRules, named: Named) -> Self {
+        let began = active.on_event.as_ref().map(|_| Instant::now());
         Self {
             engine,
             active,
@@ -130,7 +132,7 @@ impl Call {
             named,
             stage: Stage::Claiming,
             asks_again: false,
-            began: Instant::now(),
+            began,
             waited_since: None,
             attempts: 0,
             held: None,
@@ -237,6 +239,10 @@ impl Call {
 
     fn record(&self, py: Python<'_>, record: Box<Record>) -> PyRecord {
         PyRecord::new(record, self.codec(py))
+    }
+
+    fn took(&self) -> Option<Duration> {
+        self.began.map(|began| began.elapsed())
     }
 
     fn codec(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -513,9 +519,7 @@ impl Call {
     fn failed(&mut self, py: Python<'_>, error: PyErr) -> Step {
         let dispatched = self.held.as_ref().is_some_and(|held| held.running.is_dispatched());
         match outcome::judge(py, &error, &self.rules, dispatched) {
-            Ok(Verdict::NotExecuted) => {
-                self.end(py, Ending::Release, Conclusion::Raise(error), Some(News::Failed))
-            }
+            Ok(Verdict::NotExecuted) => self.end(py, Ending::Release, Conclusion::Raise(error), Some(News::Failed)),
             Ok(Verdict::Final(failure)) => {
                 let ending = Ending::Fail(failure, self.rules.ttl);
                 self.end(py, ending, Conclusion::Raise(error), Some(News::Failed))
@@ -548,7 +552,8 @@ impl Call {
     }
 
     fn ended(&mut self, py: Python<'_>, result: Result<Held, StoreError>) -> Step {
-        let Stage::Ending { ending, conclusion, news, tries_left } = std::mem::replace(&mut self.stage, Stage::Over) else {
+        let Stage::Ending { ending, conclusion, news, tries_left } = std::mem::replace(&mut self.stage, Stage::Over)
+        else {
             return self.raise(errors::configuration(py, "a claim ended that was not held"));
         };
         match result {
@@ -561,7 +566,7 @@ impl Call {
             Ok(Held::Kept) => {
                 self.let_go();
                 if let Some(news) = news {
-                    notify::news(py, &self.active, self.named.about(self.attempts), news, self.began.elapsed());
+                    notify::news(py, &self.active, self.named.about(self.attempts), news, self.took());
                 }
                 self.give(py, conclusion)
             }
@@ -598,7 +603,7 @@ impl Call {
 
     fn lost(&mut self, py: Python<'_>, ending: &Ending, conclusion: Conclusion, record: Option<Box<Record>>) -> Step {
         self.let_go();
-        notify::news(py, &self.active, self.named.about(self.attempts), News::LeaseLost, self.began.elapsed());
+        notify::news(py, &self.active, self.named.about(self.attempts), News::LeaseLost, self.took());
         match (ending, conclusion) {
             (Ending::Complete(..), Conclusion::Return(value)) => {
                 let record = record.map(|record| self.record(py, record));

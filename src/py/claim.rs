@@ -133,7 +133,9 @@ impl ClaimBlock {
         let error = error.map(PyErr::from_value);
         let Some((mut call, step)) = self.leave(py, error.as_ref()) else { return Ok(false) };
         match drive::advance(py, &mut call, step) {
-            Paused::Over(Err(raised)) if !error.is_some_and(|error| error.value(py).is(raised.value(py))) => Err(raised),
+            Paused::Over(Err(raised)) if !error.is_some_and(|error| error.value(py).is(raised.value(py))) => {
+                Err(raised)
+            }
             _ => Ok(false),
         }
     }

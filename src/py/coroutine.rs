@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::{PyClass, pyclass::boolean_struct::False};
 use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyClass, pyclass::boolean_struct::False};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -340,9 +340,7 @@ fn wait(py: Python<'_>, future: BoxFuture<Arrived>, deadline: Option<Instant>) -
     let answer = Arc::clone(&slot);
     let waiting = runtime::spawn(async move {
         let arrived = match deadline {
-            Some(deadline) => {
-                tokio::time::timeout_at(deadline.into(), future).await.unwrap_or(Arrived::Elapsed)
-            }
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), future).await.unwrap_or(Arrived::Elapsed),
             None => future.await,
         };
         *answer.arrived.lock() = Some(arrived);
@@ -517,7 +515,11 @@ fn resume(coroutine: &mut impl Resumed, py: Python<'_>, input: Input) -> PyResul
 fn thrown(typ: Bound<'_, PyAny>, val: Option<Bound<'_, PyAny>>) -> PyResult<PyErr> {
     let error = match val {
         Some(value) if !value.is_none() => {
-            if value.is_instance(&typ)? { value } else { typ.call1((value,))? }
+            if value.is_instance(&typ)? {
+                value
+            } else {
+                typ.call1((value,))?
+            }
         }
         _ if typ.is_instance_of::<pyo3::types::PyType>() => typ.call0()?,
         _ => typ,

@@ -41,12 +41,13 @@ impl Engine {
     pub(super) fn new(url: &str, settings: Settings, policies: &Bound<'_, PyDict>) -> PyResult<Arc<Self>> {
         let clock = object(policies, "clock")?;
         let store = open(url, &settings, &clock)?;
+        let cleans = settings.enable_auto_cleanup;
         let active = Active::new(url, store, settings, policies, clock.unbind())?;
         let engine = Arc::new(Self {
             active: RwLock::new(Arc::new(active)),
             version: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            keeper: Keeper::default(),
+            keeper: Keeper::default().will_clean(cleans),
         });
         let mut engines = ENGINES.lock();
         engines.retain(|engine| engine.strong_count() > 0);
@@ -94,9 +95,12 @@ impl Engine {
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
         let replaced = std::mem::replace(&mut *self.active.write(), active);
-        drop(replaced);
         self.version.fetch_add(1, Ordering::AcqRel);
-        self.keeper.set_cleaning(self, cleans);
+        if cleans != replaced.settings.enable_auto_cleanup {
+            self.keeper.set_cleaning(self, cleans);
+        }
+        drop(replaced);
+        self.keeper.look_again();
         Ok(())
     }
 

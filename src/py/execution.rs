@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::{PyTraverseError, PyVisit, ffi};
 
 use super::keeper::Running;
 use super::objects::PyRecord;
@@ -178,11 +178,6 @@ impl Execution {
 
     fn __repr__(&self) -> String {
         format!("Execution(key={:?}, attempt_count={})", self.key, self.attempts)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.outer)?;
-        visit.call(&self.codec)
     }
 }
 

@@ -86,7 +86,8 @@ impl Keeper {
         let leased_until = AtomicI64::new(now().after(lease).0);
         let store = Arc::clone(store);
         let dispatched = AtomicBool::new(false);
-        let running = Arc::new(Running { hold, store, lease, leased_until, dispatched, thread: thread::current().id() });
+        let running =
+            Arc::new(Running { hold, store, lease, leased_until, dispatched, thread: thread::current().id() });
         let mut roll = self.roll.lock();
         let place = if let Some(free) = roll.free.pop() {
             roll.running[free] = Some(Arc::clone(&running));
@@ -113,22 +114,36 @@ impl Keeper {
         drop(forgotten);
     }
 
+    /// Has the thread see that the lease or the interval has changed.
+    pub(super) fn look_again(&self) {
+        self.roll.lock().next_cleanup = None;
+        self.changed.notify_all();
+    }
+
     /// Cleans up at every interval from here on, or no longer.
     pub(super) fn set_cleaning(&self, engine: &Arc<Engine>, cleans: bool) {
         self.cleans.store(cleans, Ordering::Release);
         let mut roll = self.roll.lock();
-        roll.next_cleanup = None;
         if cleans && !self.started.load(Ordering::Acquire) {
             self.start(engine, &mut roll);
         }
         drop(roll);
-        self.changed.notify_all();
+        self.look_again();
     }
 
-    /// Whether the first write is to start the cleaning thread.
-    pub(super) fn begin_cleaning(&self, engine: &Arc<Engine>) {
-        if !self.started.load(Ordering::Acquire) {
-            self.set_cleaning(engine, true);
+    /// Whether to clean up from the first write on.
+    pub(super) fn will_clean(self, cleans: bool) -> Self {
+        self.cleans.store(cleans, Ordering::Release);
+        self
+    }
+
+    /// Starts the thread, where it is to clean up and has not been started by a claim.
+    pub(super) fn expect_cleaning(&self, engine: &Arc<Engine>) {
+        if self.cleans.load(Ordering::Acquire) && !self.started.load(Ordering::Acquire) {
+            let mut roll = self.roll.lock();
+            if !self.started.load(Ordering::Acquire) {
+                self.start(engine, &mut roll);
+            }
         }
     }
 
@@ -269,7 +284,10 @@ impl Engine {
             let asked_at = now();
             // A renewal that fails is tried again at the next third of the lease, until it has really lapsed.
             if let Ok(lost) = settle(first.store.renew(&holds, first.lease)) {
-                group.iter().filter(|running| !lost.contains(&running.hold)).for_each(|running| running.renewed(asked_at));
+                group
+                    .iter()
+                    .filter(|running| !lost.contains(&running.hold))
+                    .for_each(|running| running.renewed(asked_at));
             }
             rest = others;
         }

@@ -51,12 +51,7 @@ fn codec_of(py: Python<'_>, active: &Active) -> Option<Py<PyAny>> {
 }
 
 impl Core {
-    fn call(
-        &self,
-        py: Python<'_>,
-        action: &Bound<'_, PyAny>,
-        options: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Call> {
+    fn call(&self, py: Python<'_>, action: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Call> {
         let active = self.engine.active(py)?;
         let rules = match options {
             Some(options) if !options.is_empty() => Arc::new(active.rules.overlaid(options)?),
@@ -110,7 +105,9 @@ impl<'py> FromPyObject<'_, 'py> for Metadata<'py> {
             }
             let field: String = name.str()?.extract()?;
             let text = || {
-                value.extract::<String>().map_err(|_| errors::invalid_action(py, format!("metadata: {field} is not text")))
+                value
+                    .extract::<String>()
+                    .map_err(|_| errors::invalid_action(py, format!("metadata: {field} is not text")))
             };
             match &*field {
                 "signal_id" => metadata.signal_id = Some(text()?),
@@ -120,7 +117,10 @@ impl<'py> FromPyObject<'_, 'py> for Metadata<'py> {
                 "context" => metadata.context = Some(value),
                 unknown => {
                     let known = "signal_id, action_type, target, params and context";
-                    return Err(errors::invalid_action(py, format!("metadata: there is no field {unknown:?}; known are {known}")));
+                    return Err(errors::invalid_action(
+                        py,
+                        format!("metadata: there is no field {unknown:?}; known are {known}"),
+                    ));
                 }
             }
         }
@@ -247,7 +247,7 @@ impl Core {
             value.as_ref().map(|value| naming::kept(field, value)).transpose()
         };
         let (params, context) = (kept("params", &metadata.params)?, kept("context", &metadata.context)?);
-        self.engine.keeper.begin_cleaning(&self.engine);
+        self.engine.keeper.expect_cleaning(&self.engine);
         let reply = active.store.mark(MarkRequest {
             key,
             labels: &metadata.labels(key),

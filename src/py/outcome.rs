@@ -63,11 +63,7 @@ pub(super) fn rebuild(py: Python<'_>, failure: &Failure, rules: &Rules) -> PyRes
 }
 
 /// The result as it is stored, and a warning where it could not be stored. `local`: the store can keep an object.
-pub(super) fn payload(
-    result: &Bound<'_, PyAny>,
-    rules: &Rules,
-    local: bool,
-) -> PyResult<(Payload, Option<String>)> {
+pub(super) fn payload(result: &Bound<'_, PyAny>, rules: &Rules, local: bool) -> PyResult<(Payload, Option<String>)> {
     let py = result.py();
     let reason = if let Some(codec) = &rules.codec {
         match codec.call_method1(py, "encode", (result,)).and_then(|bytes| bytes.extract::<Vec<u8>>(py)) {
@@ -95,8 +91,7 @@ pub(super) fn payload(
 pub(super) fn is_not_executed(answer: &Bound<'_, PyAny>) -> PyResult<bool> {
     static NOT_EXECUTED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = answer.py();
-    let not_executed = NOT_EXECUTED.get_or_try_init(py, || {
-        py.import("idempotency_manager._types")?.getattr("NOT_EXECUTED").map(Bound::unbind)
-    })?;
+    let not_executed = NOT_EXECUTED
+        .get_or_try_init(py, || py.import("idempotency_manager._types")?.getattr("NOT_EXECUTED").map(Bound::unbind))?;
     Ok(answer.is(not_executed))
 }

@@ -473,7 +473,9 @@ fn signal_text<'py>(signal: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>
 }
 
 fn text<'a>(signal: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
-    signal.to_str().map_err(|_| errors::invalid_action(signal.py(), "signal_id holds a lone surrogate, which is no text"))
+    signal
+        .to_str()
+        .map_err(|_| errors::invalid_action(signal.py(), "signal_id holds a lone surrogate, which is no text"))
 }
 
 fn gather<'py>(
@@ -495,7 +497,10 @@ fn gather<'py>(
 impl Wrapper {
     #[new]
     #[pyo3(signature = (function, *, is_async, action, target, parameters, params, signal, bind, manager, options, has_receiver))]
-    #[allow(clippy::too_many_arguments, reason = "each is named where it is given, in the one place that makes wrappers")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is named where it is given, in the one place that makes wrappers"
+    )]
     fn new(
         function: Py<PyAny>,
         is_async: bool,

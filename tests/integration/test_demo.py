@@ -24,9 +24,7 @@ TOTAL = re.compile(r"^(\w+): (\d+) effects where (\d+) were wanted, (\d+) duplic
 def run(module: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", module]
     environment = {**os.environ, "COLUMNS": "120"}
-    return subprocess.run(  # noqa: S603 - this interpreter, and a module named in this file
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=55, check=False
-    )
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=55, check=False)
 
 
 @pytest.fixture(scope="module")
