@@ -19,10 +19,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from idempotency_manager import UnsupportedParamError, canonicalize, params_are_equivalent
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Iterator, Mapping
     from random import Random
 

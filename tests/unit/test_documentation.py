@@ -51,7 +51,9 @@ def table(page: Path, header: str) -> dict[str, str]:
     return dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", body, re.MULTILINE))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "\ndef test_" in page.read_text()], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "\ndef test_" in page.read_text()], ids=lambda page: page.name
+)
 def test_the_tests_that_a_page_shows_pass(page: Path, tmp_path: Path) -> None:
     shown = "\n".join(block for block in blocks(page) if page.stem == "testing" or "def test_" in block)
     (tmp_path / "test_page.py").write_text(shown)
