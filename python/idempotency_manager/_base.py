@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._config import make_config, replaced, store_url
 from ._core import Core
+from ._decorator import decorator
 from ._options import native_settings, read_options
 from .exceptions import InvalidActionError
 
@@ -73,10 +74,7 @@ class BaseManager:
 
     def idempotent(self, function: Any = None, /, **options: Any) -> Any:
         """Decorate a function with this manager; the options are those of `idempotent`."""
-        from ._decorator import idempotent  # noqa: PLC0415 - it needs this module for its types
-
-        manager: Any = self  # of one of the two classes that derive from this one
-        return idempotent(function, **options, manager=manager)
+        return decorator(function, self._core, self._config.lease, options)
 
     def _options(self, ttl: Duration | None, options: Mapping[str, Any]) -> dict[str, Any] | None:
         if ttl is None and not options:

@@ -25,11 +25,11 @@ use crate::store::{Begun, BoxFuture, ClaimRequest, Claimed, Ending, Held, Hold, 
 pub(super) struct Named {
     pub(super) key: Arc<str>,
     pub(super) signal_id: Box<str>,
-    pub(super) action_type: Box<str>,
-    pub(super) target: Box<str>,
+    pub(super) action_type: Arc<str>,
+    pub(super) target: Arc<str>,
     pub(super) fingerprint: Fingerprint,
-    pub(super) params: Option<Vec<u8>>,
-    pub(super) context: Option<Vec<u8>>,
+    pub(super) params: Option<Arc<[u8]>>,
+    pub(super) context: Option<Arc<[u8]>>,
 }
 
 impl Named {
@@ -295,9 +295,8 @@ impl Call {
     fn replay_failure(&mut self, py: Python<'_>, failure: &Failure) -> Step {
         notify::replayed(py, &self.active, self.named.about(self.attempts), self.waited_since);
         match outcome::rebuild(py, failure, &self.rules) {
-            Ok(Some(error)) => self.raise(error),
             Ok(None) => self.look_up(py, Lookup::PreviousFailure),
-            Err(error) => self.raise(error),
+            Ok(Some(error)) | Err(error) => self.raise(error),
         }
     }
 
@@ -363,7 +362,7 @@ impl Call {
     fn leave(&mut self, py: Python<'_>) {
         if let Some((execution, token)) = self.entered.take() {
             execution.get().end();
-            drop(EXECUTION.reset(py, &token));
+            drop(EXECUTION.reset(token.bind(py)));
         }
     }
 

@@ -396,7 +396,7 @@ impl Coroutine {
         py: Python<'_>,
         typ: Bound<'_, PyAny>,
         val: Option<Bound<'_, PyAny>>,
-        tb: Option<Bound<'_, PyAny>>,
+        tb: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let _ = tb;
         resume(self, py, Input::Throw(thrown(typ, val)?))
@@ -480,7 +480,7 @@ impl Replay {
         py: Python<'_>,
         typ: Bound<'_, PyAny>,
         val: Option<Bound<'_, PyAny>>,
-        tb: Option<Bound<'_, PyAny>>,
+        tb: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let _ = tb;
         resume(self, py, Input::Throw(thrown(typ, val)?))

@@ -121,16 +121,12 @@ fn object<'py>(policies: &Bound<'py, PyDict>, name: &str) -> PyResult<Bound<'py,
 }
 
 fn open(url: &str, settings: &Settings, clock: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Store>> {
-    match url.split_once("://") {
-        Some(("memory", "")) => Ok(Arc::new(MemoryStore::new(clock::of_config(clock)?, settings.limits()))),
-        _ => {
-            let scheme = url.split(':').next().unwrap_or_default();
-            Err(errors::configuration(
-                clock.py(),
-                format!("store: {scheme}:// has no engine in this version; write store=\"memory://\""),
-            ))
-        }
+    if url == "memory://" {
+        return Ok(Arc::new(MemoryStore::new(clock::of_config(clock)?, settings.limits())));
     }
+    let scheme = url.split(':').next().unwrap_or_default();
+    let text = format!("store: {scheme}:// has no engine in this version; write store=\"memory://\"");
+    Err(errors::configuration(clock.py(), text))
 }
 
 impl Active {

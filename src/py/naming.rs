@@ -1,5 +1,7 @@
 //! From an action as Python gives it to its key, its fingerprint and what is kept of it.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -30,7 +32,7 @@ pub(super) fn of_fields(active: &Active, fields: ActionFields<'_>) -> PyResult<N
 }
 
 /// The typed JSON of a mapping that is kept beside a result.
-pub(super) fn kept(field: &str, mapping: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+pub(super) fn kept(field: &str, mapping: &Bound<'_, PyAny>) -> PyResult<Arc<[u8]>> {
     let py = mapping.py();
     let plain = PyDict::new(py);
     plain.call_method1("update", (mapping,))?;

@@ -46,7 +46,7 @@ pub(super) fn judge(py: Python<'_>, error: &PyErr, rules: &Rules, dispatched: bo
 fn failure(py: Python<'_>, error: &PyErr) -> PyResult<Failure> {
     let (class, text) = errors::describe(py, error);
     let args = match codec::encode(&error.value(py).getattr("args")?, None)? {
-        Encoded::Json(bytes) => Some(bytes.into()),
+        Encoded::Json(bytes) => Some(bytes),
         Encoded::Refused(_) => None,
     };
     Ok(Failure { class, text, args })
@@ -76,7 +76,7 @@ pub(super) fn payload(result: &Bound<'_, PyAny>, rules: &Rules, local: bool) -> 
         }
     } else {
         match codec::encode(result, rules.converter.as_ref().map(|converter| converter.bind(py)))? {
-            Encoded::Json(bytes) => return Ok((Payload::Json(bytes.into()), None)),
+            Encoded::Json(bytes) => return Ok((Payload::Json(bytes), None)),
             Encoded::Refused(refused) => refused.to_string(),
         }
     };

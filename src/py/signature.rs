@@ -60,7 +60,7 @@ impl Plan {
 impl Shape {
     /// Whether a call is of this shape, by the tuple itself: every call from one place in a program has the same.
     fn is(&self, positional: usize, keywords: *mut ffi::PyObject) -> bool {
-        let own = self.keywords.as_ref().map_or(std::ptr::null_mut(), |keywords| keywords.as_ptr());
+        let own = self.keywords.as_ref().map_or(std::ptr::null_mut(), Py::as_ptr);
         self.positional == positional && own == keywords
     }
 
@@ -88,14 +88,13 @@ pub(super) struct Signature {
     plans: ArcSwap<Vec<Plan>>,
 }
 
+/// A parameter as Python tells it: `(name, positional, keyword, (default,) or None)`.
+pub(super) type Described<'py> = (Bound<'py, PyString>, bool, bool, Option<(Py<PyAny>,)>);
+
 impl Signature {
-    /// Of `(name, positional, keyword, (default,) or None)` of each parameter, the names of those that are
+    /// Of each parameter, the names of those that are
     /// params, and the name of the one that gives the signal.
-    pub(super) fn new(
-        parameters: Vec<(Bound<'_, PyString>, bool, bool, Option<(Py<PyAny>,)>)>,
-        params: &[String],
-        signal: Option<&str>,
-    ) -> PyResult<Self> {
+    pub(super) fn new(parameters: Vec<Described<'_>>, params: &[String], signal: Option<&str>) -> PyResult<Self> {
         let mut members = Vec::new();
         let mut signal_number = None;
         let mut own = Vec::with_capacity(parameters.len());
@@ -131,7 +130,7 @@ impl Signature {
         positional: usize,
         keywords: Option<&Bound<'_, PyTuple>>,
     ) -> Option<&'a Plan> {
-        let pointer = keywords.map_or(std::ptr::null_mut(), |keywords| keywords.as_ptr());
+        let pointer = keywords.map_or(std::ptr::null_mut(), Bound::as_ptr);
         let same_place = plans.iter().find(|plan| plan.shape.is(positional, pointer));
         same_place.or_else(|| {
             let keywords = keywords?;
