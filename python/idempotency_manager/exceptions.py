@@ -190,8 +190,18 @@ class LeaseLostError(IdempotencyError):
     record: IdempotencyRecord | None
     result: Any
 
-    def __init__(self, record: IdempotencyRecord | None, result: object, key: str | None = None) -> None:
-        """Say what took the claim away; `key` names the action where nothing is stored any more."""
+    def __init__(
+        self,
+        record: IdempotencyRecord | None,
+        result: object,
+        key: str | None = None,
+        finished: bool = True,  # noqa: FBT002 - the native half gives it by place
+    ) -> None:
+        """Say what took the claim away.
+
+        `key` names the action where nothing is stored any more. An execution that has not `finished` learns of it
+        before its effect, from `dispatched()`.
+        """
         if record is None:
             name = "an action" if key is None else f"the action {key!r}"
             story = f"The claim of {name} was cleared while it ran"
@@ -200,10 +210,14 @@ class LeaseLostError(IdempotencyError):
                 f"The claim of {_what(record)} was lost while it ran; "
                 f"the record is {_state(record)} now, {_claimed(record)}"
             )
-        super().__init__(
-            f"{story}. The executor has finished, its effect has happened, and nothing was recorded: the return value "
-            "is this error's .result. Look for a second effect; a longer lease= makes this less likely",
-        )
+        if finished:
+            advice = (
+                "The executor has finished, its effect has happened, and nothing was recorded: the return value is "
+                "this error's .result. Look for a second effect; a longer lease= makes this less likely"
+            )
+        else:
+            advice = "Its effect has not happened yet and must not: let this error end the execution"
+        super().__init__(f"{story}. {advice}")
         self.record = record
         self.result = result
 

@@ -606,7 +606,7 @@ impl Call {
         match (ending, conclusion) {
             (Ending::Complete(..), Conclusion::Return(value)) => {
                 let record = record.map(|record| self.record(py, record));
-                self.raise(errors::exception(py, "LeaseLostError", (record, value)))
+                self.raise(errors::exception(py, "LeaseLostError", (record, value, &*self.named.key)))
             }
             (_, conclusion) => self.give(py, conclusion),
         }
