@@ -41,12 +41,13 @@ impl Engine {
     pub(super) fn new(url: &str, settings: Settings, policies: &Bound<'_, PyDict>) -> PyResult<Arc<Self>> {
         let clock = object(policies, "clock")?;
         let store = open(url, &settings, &clock)?;
+        let cleans = settings.enable_auto_cleanup;
         let active = Active::new(url, store, settings, policies, clock.unbind())?;
         let engine = Arc::new(Self {
             active: RwLock::new(Arc::new(active)),
             version: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            keeper: Keeper::default(),
+            keeper: Keeper::new(cleans),
         });
         let mut engines = ENGINES.lock();
         engines.retain(|engine| engine.strong_count() > 0);
@@ -93,10 +94,16 @@ impl Engine {
         let active = Arc::new(Active::new(url, store, settings, policies, clock.unbind())?);
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
+        let switched = cleans != before.settings.enable_auto_cleanup;
         let replaced = std::mem::replace(&mut *self.active.write(), active);
         drop(replaced);
         self.version.fetch_add(1, Ordering::AcqRel);
-        self.keeper.set_cleaning(self, cleans);
+        // What `start_auto_cleanup` or `stop_auto_cleanup` said stands until the setting itself is changed.
+        if switched {
+            self.keeper.set_cleaning(self, cleans);
+        } else {
+            self.keeper.reschedule();
+        }
         Ok(())
     }
 

@@ -75,6 +75,11 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
+    /// One whose thread will clean up once the first claim or result has started it, or will not.
+    pub(super) fn new(cleans: bool) -> Self {
+        Self { cleans: cleans.into(), ..Self::default() }
+    }
+
     /// Has a claim renewed until it is forgotten.
     pub(super) fn watch(
         &self,
@@ -86,7 +91,8 @@ impl Keeper {
         let leased_until = AtomicI64::new(now().after(lease).0);
         let store = Arc::clone(store);
         let dispatched = AtomicBool::new(false);
-        let running = Arc::new(Running { hold, store, lease, leased_until, dispatched, thread: thread::current().id() });
+        let running =
+            Arc::new(Running { hold, store, lease, leased_until, dispatched, thread: thread::current().id() });
         let mut roll = self.roll.lock();
         let place = if let Some(free) = roll.free.pop() {
             roll.running[free] = Some(Arc::clone(&running));
@@ -125,11 +131,17 @@ impl Keeper {
         self.changed.notify_all();
     }
 
-    /// Whether the first write is to start the cleaning thread.
+    /// Starts the thread at the first write, where it is to clean up; a claim starts it anyway.
     pub(super) fn begin_cleaning(&self, engine: &Arc<Engine>) {
-        if !self.started.load(Ordering::Acquire) {
+        if self.cleans.load(Ordering::Acquire) && !self.started.load(Ordering::Acquire) {
             self.set_cleaning(engine, true);
         }
+    }
+
+    /// Has a new interval count from now.
+    pub(super) fn reschedule(&self) {
+        self.roll.lock().next_cleanup = None;
+        self.changed.notify_all();
     }
 
     /// A manager without this thread would lose its leases, so a host that has none to give stops the call.
@@ -269,7 +281,10 @@ impl Engine {
             let asked_at = now();
             // A renewal that fails is tried again at the next third of the lease, until it has really lapsed.
             if let Ok(lost) = settle(first.store.renew(&holds, first.lease)) {
-                group.iter().filter(|running| !lost.contains(&running.hold)).for_each(|running| running.renewed(asked_at));
+                group
+                    .iter()
+                    .filter(|running| !lost.contains(&running.hold))
+                    .for_each(|running| running.renewed(asked_at));
             }
             rest = others;
         }
