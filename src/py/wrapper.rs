@@ -352,7 +352,7 @@ impl Wrapper {
         for (name, value) in signature.params(py, plan, arguments) {
             params.set_item(name, value)?;
         }
-        naming::kept("params", params.as_any()).map(Some)
+        naming::kept_params(params.as_any()).map(Some)
     }
 
     /// Runs a call to its end, or hands out the coroutine that will.
