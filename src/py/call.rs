@@ -513,9 +513,7 @@ impl Call {
     fn failed(&mut self, py: Python<'_>, error: PyErr) -> Step {
         let dispatched = self.held.as_ref().is_some_and(|held| held.running.is_dispatched());
         match outcome::judge(py, &error, &self.rules, dispatched) {
-            Ok(Verdict::NotExecuted) => {
-                self.end(py, Ending::Release, Conclusion::Raise(error), Some(News::Failed))
-            }
+            Ok(Verdict::NotExecuted) => self.end(py, Ending::Release, Conclusion::Raise(error), Some(News::Failed)),
             Ok(Verdict::Final(failure)) => {
                 let ending = Ending::Fail(failure, self.rules.ttl);
                 self.end(py, ending, Conclusion::Raise(error), Some(News::Failed))
@@ -548,7 +546,8 @@ impl Call {
     }
 
     fn ended(&mut self, py: Python<'_>, result: Result<Held, StoreError>) -> Step {
-        let Stage::Ending { ending, conclusion, news, tries_left } = std::mem::replace(&mut self.stage, Stage::Over) else {
+        let Stage::Ending { ending, conclusion, news, tries_left } = std::mem::replace(&mut self.stage, Stage::Over)
+        else {
             return self.raise(errors::configuration(py, "a claim ended that was not held"));
         };
         match result {
@@ -600,9 +599,11 @@ impl Call {
         self.let_go();
         notify::news(py, &self.active, self.named.about(self.attempts), News::LeaseLost, self.began.elapsed());
         match (ending, conclusion) {
-            (Ending::Complete(..), Conclusion::Return(value)) => {
+            (Ending::Complete(..) | Ending::Release, Conclusion::Return(value)) => {
                 let record = record.map(|record| self.record(py, record));
-                self.raise(errors::exception(py, "LeaseLostError", (record, value)))
+                let finished = matches!(ending, Ending::Complete(..));
+                let args = (record, value, &*self.named.key, finished);
+                self.raise(errors::exception(py, "LeaseLostError", args))
             }
             (_, conclusion) => self.give(py, conclusion),
         }
