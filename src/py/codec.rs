@@ -15,7 +15,7 @@
     reason = "an error is made in its box, so that the usual answer fits registers"
 )]
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -31,6 +31,8 @@ mod time;
 mod typed;
 mod types;
 mod untag;
+
+use super::errors;
 
 pub(crate) use fault::Refused;
 
@@ -71,7 +73,8 @@ pub(crate) fn decode(py: Python<'_>, bytes: &[u8], converter: Option<&Bound<'_, 
     match (parsed.typed, converter) {
         (false, _) => Ok(parsed.value.unbind()),
         (true, Some(converter)) => typed::build(&parsed.value, converter).map(Bound::unbind),
-        (true, None) => Err(PyValueError::new_err(
+        (true, None) => Err(errors::configuration(
+            py,
             "the result is of a class of its own: give the result_type, or the return annotation, it was stored with",
         )),
     }
