@@ -195,12 +195,15 @@ class LeaseLostError(IdempotencyError):
         record: IdempotencyRecord | None,
         result: object,
         key: str | None = None,
-        finished: bool = True,  # noqa: FBT002 - the native half gives it by place
+        finished: bool = True,  # noqa: FBT001, FBT002 - the native half gives it by place
     ) -> None:
         """Say what took the claim away.
 
-        `key` names the action where nothing is stored any more. An execution that has not `finished` learns of it
-        before its effect, from `dispatched()`.
+        Args:
+            record: What is stored now, if anything.
+            result: What the executor returned.
+            key: The key, which names the action where nothing is stored any more.
+            finished: Whether the executor had its effect; else it was about to, or gave its claim back.
         """
         if record is None:
             name = "an action" if key is None else f"the action {key!r}"
@@ -212,11 +215,14 @@ class LeaseLostError(IdempotencyError):
             )
         if finished:
             advice = (
-                "The executor has finished, its effect has happened, and nothing was recorded: the return value is "
-                "this error's .result. Look for a second effect; a longer lease= makes this less likely"
+                "The executor has finished, its effect has happened, and nothing was recorded: the return value "
+                "is this error's .result. Look for a second effect; a longer lease= makes this less likely"
             )
         else:
-            advice = "Its effect has not happened yet and must not: let this error end the execution"
+            advice = (
+                "Nothing was recorded. The action is no longer this caller's, which must not have its effect; "
+                "a longer lease= makes this less likely"
+            )
         super().__init__(f"{story}. {advice}")
         self.record = record
         self.result = result

@@ -498,8 +498,9 @@ trait Resumed {
 }
 
 impl Resumed for Coroutine {
+    /// Attached in PyO3's eyes too: what is dropped on the way is then dropped at once, and not by whoever attaches next.
     fn resume(&mut self, py: Python<'_>, input: Input<'_>) -> PyResult<Sent> {
-        Self::resume(self, py, input)
+        Python::attach(|_| Self::resume(self, py, input))
     }
 }
 
