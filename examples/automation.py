@@ -11,7 +11,6 @@ The signal is the invoice, so the same webhook delivered twice, at once or a day
 sends carries the invoice's id in a place where the service can be searched for it: that is what `find_…` relies on.
 """
 
-import os
 from typing import Any
 
 import httplib2  # type: ignore[import-untyped] # ships no types
@@ -23,7 +22,7 @@ from slack_sdk.errors import SlackApiError
 
 from examples.clients import google_service, send_once, slack_client, trello_client
 from examples.invoices import Invoice, serve
-from idempotency_manager import NOT_EXECUTED, IdempotencyRecord, configure, idempotent
+from idempotency_manager import NOT_EXECUTED, IdempotencyRecord, get_idempotency_stats, idempotent
 
 BOARD, LIST, CHANNEL, SHEET = "receivables", "overdue", "C0OVERDUE", "receivables"
 
@@ -121,7 +120,11 @@ def handle_overdue(invoice: Invoice) -> None:
     append_row(invoice)
 
 
+def stats() -> dict[str, float]:
+    """Return the package's counters, by name."""
+    counted = get_idempotency_stats()
+    return {name: getattr(counted, name) for name in dir(counted) if not name.startswith("_")}
+
+
 if __name__ == "__main__":
-    # The file outlives the process: what a killed worker had begun is still known to the next one.
-    configure(store=os.environ["IDEMPOTENCY_STORE"], lease="2s")
-    serve(handle_overdue)
+    serve(handle_overdue, stats)

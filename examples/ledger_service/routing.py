@@ -37,7 +37,7 @@ class Request:
         return found.group() if found else ""
 
     def form(self) -> dict[str, Any]:
-        """Return the fields of a form, all texts, or of a JSON object."""
+        """Return the fields of a form, or of a JSON object."""
         if self.content_type.startswith("application/json"):
             fields: dict[str, Any] = json.loads(self.body)
             return fields

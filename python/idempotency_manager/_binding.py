@@ -17,7 +17,8 @@ def signal_text(value: object) -> str:
         InvalidActionError: It is anything else, whose text might not be the same twice.
     """
     if isinstance(value, str):
-        return str(value)
+        # The text itself: `str` of an Enum that is text, too, is its name.
+        return str.__str__(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(int(value))
     if type(value).__name__ == "UUID" and type(value).__module__ == "uuid":
@@ -69,10 +70,6 @@ class Binder:
         self._has_receiver = has_receiver
         self._signature: Any = None
 
-    def take_receiver(self) -> None:
-        """Learn that the first parameter is the object that a method is called on."""
-        self._has_receiver = True
-
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[object, Mapping[str, Any]]:
         """Bind a call.
 
@@ -87,7 +84,12 @@ class Binder:
             from inspect import signature  # noqa: PLC0415 - dear, and needed for few functions
 
             self._signature = signature(self._function)
-        bound = self._signature.bind(*args, **kwargs)
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as problem:
+            # As Python says it, which names the function.
+            name = getattr(self._function, "__qualname__", None) or repr(self._function)
+            raise TypeError(f"{name}() {problem}") from None
         bound.apply_defaults()
         arguments: dict[str, Any] = bound.arguments
         return self._find_signal(arguments, args, kwargs), self._find_params(arguments, args, kwargs)

@@ -33,7 +33,14 @@ def decorator(function: Any, manager: Core | None, lease: timedelta, options: Ma
     return decorate(function, manager, lease, options)
 
 
-def decorate(function: Any, manager: Core | None, lease: timedelta, options: Mapping[str, Any]) -> Any:
+def decorate(
+    function: Any,  # noqa: ANN401 - any callable
+    manager: Core | None,
+    lease: timedelta,
+    options: Mapping[str, Any],
+    *,
+    has_receiver: bool | None = None,
+) -> Any:  # noqa: ANN401 - a wrapper of it
     """Wrap a function, a method or a coroutine function.
 
     Args:
@@ -41,19 +48,21 @@ def decorate(function: Any, manager: Core | None, lease: timedelta, options: Map
         manager: The native half of the manager, or None for the default one at the time of each call.
         lease: The manager's, which a time to live must not undercut.
         options: The arguments of `idempotent`, as they were given.
+        has_receiver: Whether the first parameter is the object that a method is called on; by its name if None.
 
     Raises:
         ConfigurationError: It can't be decorated so; the error says what to write instead.
     """
     if isinstance(function, staticmethod | classmethod):
-        return type(function)(decorate(function.__func__, manager, lease, options))
+        is_bound = isinstance(function, classmethod)
+        return type(function)(decorate(function.__func__, manager, lease, options, has_receiver=is_bound))
     name = getattr(function, "__qualname__", repr(function))
     if not callable(function) or isinstance(function, type):
         raise ConfigurationError(f"@idempotent decorates functions, and {name} is {_kind(function)}")
     if is_generator_function(function):
         problem = f"{name} is a generator, which runs only as far as somebody iterates"
         raise ConfigurationError(f"{problem}: decorate a function that returns its items in a list")
-    lint = _Lint(function, name, options)
+    lint = _Lint(function, name, options, has_receiver)
     rest = {key: value for key, value in options.items() if key not in _Lint.OPTIONS}
     read = read_options(rest, lease)
     if "converter" not in read and "codec" not in read and options.get("result_type") is None:
@@ -134,11 +143,18 @@ class _Lint:
 
     OPTIONS = ("target", "action", "signal_id", "params", "exclude")
 
-    def __init__(self, function: Any, name: str, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        function: Any,  # noqa: ANN401 - any callable
+        name: str,
+        options: Mapping[str, Any],
+        has_receiver: bool | None,  # noqa: FBT001 - as it was given
+    ) -> None:
         self._name = name
         self.parameters: Parameters = read_parameters(function)
         names = self.parameters.names
-        self.has_receiver = bool(names) and names[0] in ("self", "cls")
+        by_name = bool(names) and names[0] in ("self", "cls")
+        self.has_receiver = by_name if has_receiver is None else has_receiver
         self.target = self._text("target", options.get("target"), 'write @idempotent(target="trello")')
         own_name = getattr(function, "__name__", None)
         action = options.get("action")
@@ -249,6 +265,10 @@ class BoundIdempotent:
 
     def __hash__(self) -> int:
         return hash((id(self.__func__), id(self.__self__)))
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, str]]:
+        """Copy and pickle as methods do: the object, and the method's name."""
+        return getattr, (self.__self__, self.__func__.__name__)
 
     def __repr__(self) -> str:
         return f"<bound {self.__func__!r} of {self.__self__!r}>"

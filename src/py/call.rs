@@ -604,9 +604,11 @@ impl Call {
         self.let_go();
         notify::news(py, &self.active, self.named.about(self.attempts), News::LeaseLost, self.took());
         match (ending, conclusion) {
-            (Ending::Complete(..), Conclusion::Return(value)) => {
+            (Ending::Complete(..) | Ending::Release, Conclusion::Return(value)) => {
                 let record = record.map(|record| self.record(py, record));
-                self.raise(errors::exception(py, "LeaseLostError", (record, value)))
+                let finished = matches!(ending, Ending::Complete(..));
+                let args = (record, value, &*self.named.key, finished);
+                self.raise(errors::exception(py, "LeaseLostError", args))
             }
             (_, conclusion) => self.give(py, conclusion),
         }

@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -33,6 +33,8 @@ mod time;
 mod typed;
 mod types;
 mod untag;
+
+use super::errors;
 
 pub(crate) use fault::Refused;
 
@@ -73,7 +75,8 @@ pub(crate) fn decode(py: Python<'_>, bytes: &[u8], converter: Option<&Bound<'_, 
     match (parsed.typed, converter) {
         (false, _) => Ok(parsed.value.unbind()),
         (true, Some(converter)) => typed::build(&parsed.value, converter).map(Bound::unbind),
-        (true, None) => Err(PyValueError::new_err(
+        (true, None) => Err(errors::configuration(
+            py,
             "the result is of a class of its own: give the result_type, or the return annotation, it was stored with",
         )),
     }

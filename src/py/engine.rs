@@ -47,7 +47,7 @@ impl Engine {
             active: RwLock::new(Arc::new(active)),
             version: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            keeper: Keeper::default().will_clean(cleans),
+            keeper: Keeper::new(cleans),
         });
         let mut engines = ENGINES.lock();
         engines.retain(|engine| engine.strong_count() > 0);
@@ -94,13 +94,15 @@ impl Engine {
         let active = Arc::new(Active::new(url, store, settings, policies, clock.unbind())?);
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
-        let replaced = std::mem::replace(&mut *self.active.write(), active);
+        let switched = cleans != before.settings.enable_auto_cleanup;
+        drop(std::mem::replace(&mut *self.active.write(), active));
         self.version.fetch_add(1, Ordering::AcqRel);
-        if cleans != replaced.settings.enable_auto_cleanup {
+        // What `start_auto_cleanup` or `stop_auto_cleanup` said stands until the setting itself is changed.
+        if switched {
             self.keeper.set_cleaning(self, cleans);
+        } else {
+            self.keeper.reschedule();
         }
-        drop(replaced);
-        self.keeper.look_again();
         Ok(())
     }
 

@@ -165,7 +165,7 @@ impl Execution {
             Ok(Held::Lost(record)) => {
                 let codec = self.codec.as_ref().map(|codec| codec.clone_ref(py));
                 let record = record.map(|record| PyRecord::new(record, codec));
-                Err(errors::exception(py, "LeaseLostError", (record, py.None())))
+                Err(errors::exception(py, "LeaseLostError", (record, py.None(), &*self.key, false)))
             }
             Err(error) => Err(errors::of_store(py, &error)),
         }

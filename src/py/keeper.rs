@@ -75,6 +75,11 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
+    /// One whose thread will clean up once the first claim or result has started it, or will not.
+    pub(super) fn new(cleans: bool) -> Self {
+        Self { cleans: cleans.into(), ..Self::default() }
+    }
+
     /// Has a claim renewed until it is forgotten.
     pub(super) fn watch(
         &self,
@@ -115,12 +120,6 @@ impl Keeper {
         drop(forgotten);
     }
 
-    /// Has the thread see that the lease or the interval has changed.
-    pub(super) fn look_again(&self) {
-        self.roll.lock().next_cleanup = None;
-        self.changed.notify_all();
-    }
-
     /// Cleans up at every interval from here on, or no longer.
     pub(super) fn set_cleaning(&self, engine: &Arc<Engine>, cleans: bool) {
         self.cleans.store(cleans, Ordering::Release);
@@ -129,13 +128,7 @@ impl Keeper {
             self.start(engine, &mut roll);
         }
         drop(roll);
-        self.look_again();
-    }
-
-    /// Whether to clean up from the first write on.
-    pub(super) fn will_clean(self, cleans: bool) -> Self {
-        self.cleans.store(cleans, Ordering::Release);
-        self
+        self.reschedule();
     }
 
     /// Starts the thread, where it is to clean up and has not been started by a claim.
@@ -146,6 +139,12 @@ impl Keeper {
                 self.start(engine, &mut roll);
             }
         }
+    }
+
+    /// Has a new interval count from now.
+    pub(super) fn reschedule(&self) {
+        self.roll.lock().next_cleanup = None;
+        self.changed.notify_all();
     }
 
     /// A manager without this thread would lose its leases, so a host that has none to give stops the call.

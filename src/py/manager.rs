@@ -10,10 +10,11 @@ use super::canonical::ActionFields;
 use super::claim::ClaimBlock;
 use super::coroutine::{Coroutine, Executor, Purpose};
 use super::engine::{Active, Engine};
+use super::log::About;
 use super::objects::{CacheInfo, CheckResult, IdempotencyStats, PyRecord, labels_of};
 use super::operation::Operation;
 use super::rules::Settings;
-use super::{drive, errors, naming, outcome};
+use super::{drive, errors, naming, notify, outcome};
 use crate::core::clock::Span;
 use crate::core::record::{Fingerprint, Labels, Payload, Record};
 use crate::store::{Cursor, MarkRequest, Reply, Resolution, Selector};
@@ -252,14 +253,13 @@ impl Core {
         metadata: Metadata<'_>,
     ) -> PyResult<Operation> {
         let active = self.engine.active(py)?;
-        let kept = |field, value: &Option<Bound<'_, PyAny>>| {
-            value.as_ref().map(|value| naming::kept(field, value)).transpose()
-        };
-        let (params, context) = (kept("params", &metadata.params)?, kept("context", &metadata.context)?);
+        let params = metadata.params.as_ref().map(naming::kept_params).transpose()?;
+        let context = metadata.context.as_ref().map(|context| naming::kept("context", context)).transpose()?;
         self.engine.keeper.expect_cleaning(&self.engine);
+        let labels = metadata.labels(key);
         let reply = active.store.mark(MarkRequest {
             key,
-            labels: &metadata.labels(key),
+            labels: &labels,
             fingerprint: metadata.fingerprint(py)?,
             result: Self::payload(py, &active, result)?,
             ttl: Self::ttl(&active, ttl),
@@ -267,7 +267,16 @@ impl Core {
             params: params.as_deref(),
             context: context.as_deref(),
         });
-        Ok(Operation::new(py, reply, |py, _evicted| Ok(py.None())))
+        let key = String::from(key);
+        Ok(Operation::new(py, reply, move |py, evicted| {
+            if evicted > 0 {
+                let Labels { signal_id, action_type, target } = &labels;
+                let [signal_id, action_type, target] =
+                    [signal_id, action_type, target].map(|label| label.as_deref().unwrap_or_default());
+                notify::evicted(py, &active, About { key: &key, signal_id, action_type, target, attempts: 1 }, evicted);
+            }
+            Ok(py.None())
+        }))
     }
 
     /// `executed`: whether there is a result; else the action did not happen.
@@ -281,7 +290,7 @@ impl Core {
         };
         let reply = active.store.resolve(key, resolution);
         if let Reply::Ready(Ok(())) = &reply {
-            super::notify::event(py, &active, "resolved", key, None);
+            notify::event(py, &active, "resolved", key, None);
         }
         Ok(Operation::new(py, reply, |py, ()| Ok(py.None())))
     }

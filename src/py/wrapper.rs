@@ -351,11 +351,24 @@ impl Wrapper {
         for (name, value) in signature.params(py, plan, arguments) {
             params.set_item(name, value)?;
         }
-        naming::kept("params", params.as_any()).map(Some)
+        naming::kept_params(params.as_any()).map(Some)
     }
 
     /// Runs a call to its end, or hands out the coroutine that will.
     fn run(
+        &self,
+        py: Python<'_>,
+        call: Call,
+        claimed: Option<Reply<Claimed>>,
+        arguments: &Arguments<'_, '_>,
+        positional: usize,
+        keywords: Option<&Bound<'_, PyTuple>>,
+    ) -> PyResult<Py<PyAny>> {
+        // Attached in PyO3's eyes too: what is dropped from here on is then dropped at once, and not put on a list.
+        Python::attach(|_| self.run_attached(py, call, claimed, arguments, positional, keywords))
+    }
+
+    fn run_attached(
         &self,
         py: Python<'_>,
         mut call: Call,
