@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from ._config import make_config, replaced, store_url
 from ._core import Core
 from ._decorator import decorator
-from ._options import native_settings, read_options
+from ._duration import to_timedelta
+from ._options import microseconds, native_settings, read_options
 from .exceptions import InvalidActionError
 
 TYPE_CHECKING = False
@@ -108,3 +111,22 @@ def resolution(result: object, unset: object, *, not_executed: bool) -> bool:
 
 UNSET: Any = object()
 """A result that is not given, since None is one."""
+
+HOUR = timedelta(hours=1)
+"""What is soon, unless somebody says otherwise."""
+
+
+def within_micros(within: Duration) -> int:
+    """Read how far to look ahead, in microseconds."""
+    return microseconds(to_timedelta(within, "within"))
+
+
+def whole_count(count: object) -> int:
+    """Check a number of records.
+
+    Raises:
+        InvalidActionError: It is none.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise InvalidActionError(f"count={count!r}: give a whole number of records, 0 or more")
+    return count
