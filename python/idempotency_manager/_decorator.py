@@ -127,7 +127,12 @@ def _wrap(
         has_receiver=lint.has_receiver,
     )
     named = [
-        (parameter.name, parameter.positional, parameter.keyword, (parameter.default,) if parameter.has_default else None)
+        (
+            parameter.name,
+            parameter.positional,
+            parameter.keyword,
+            (parameter.default,) if parameter.has_default else None,
+        )
         for parameter in lint.parameters.named
     ]
     wrapper = idempotent_function(
@@ -173,7 +178,7 @@ class _Lint:
         function: Any,  # noqa: ANN401 - any callable
         name: str,
         options: Mapping[str, Any],
-        has_receiver: bool | None,  # noqa: FBT001 - as it was given
+        has_receiver: bool | None,
     ) -> None:
         self._name = name
         self.parameters: Parameters = read_parameters(function)
@@ -192,7 +197,9 @@ class _Lint:
         self.exclude = self._exclude(options.get("exclude") or ())
         own = names[1:] if self.has_receiver else names
         self.params = [
-            own_name for own_name in own if own_name not in self.exclude and (self.only is None or own_name in self.only)
+            own_name
+            for own_name in own
+            if own_name not in self.exclude and (self.only is None or own_name in self.only)
         ]
 
     def _text(self, field: str, value: object, remedy: str) -> str:
@@ -275,6 +282,11 @@ class BoundIdempotent:
     def __wrapped__(self) -> Any:  # noqa: ANN401 - the method that was decorated
         """The undecorated method, bound: `inspect.signature` looks there."""
         return self.__func__.__wrapped__.__get__(self.__self__)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        """The function's."""
+        return self.__func__.__doc__  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the function's
         """Look everything else up on the function, as methods do."""

@@ -195,7 +195,7 @@ class LeaseLostError(IdempotencyError):
         record: IdempotencyRecord | None,
         result: object,
         key: str | None = None,
-        finished: bool = True,  # noqa: FBT001, FBT002 - the native half gives it by place
+        finished: bool = True,  # noqa: FBT002 - the native half gives it by place
     ) -> None:
         """Say what took the claim away.
 

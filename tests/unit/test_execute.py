@@ -74,7 +74,9 @@ def test_a_mapping_an_action_and_keywords_name_the_same_action(manager: Idempote
     assert manager.generate_key(action) == manager.generate_key(**CARD)
 
 
-@pytest.mark.parametrize("changed", [{"signal_id": "inv-2"}, {"action": "x"}, {"target": "x"}, {"params": {"title": "x"}}])
+@pytest.mark.parametrize(
+    "changed", [{"signal_id": "inv-2"}, {"action": "x"}, {"target": "x"}, {"params": {"title": "x"}}]
+)
 def test_an_action_that_differs_in_one_field_is_another(manager: IdempotencyManager, changed: dict[str, Any]) -> None:
     body = Counted()
     manager.execute(CARD, body)
@@ -319,7 +321,7 @@ def test_a_failure_that_is_replayed_expires_like_a_result(manager: IdempotencyMa
     assert manager.execute(CARD, Counted()) == "done"
 
 
-class Picky(Exception):
+class PickyError(Exception):
     """Can't be made of its args."""
 
     def __init__(self, code: int, text: str) -> None:
@@ -329,9 +331,9 @@ class Picky(Exception):
 
 @both_flavours
 def test_a_failure_that_can_t_be_rebuilt_is_told_of(flavour: Flavour, made: Any) -> None:
-    made.configure(replay_errors=(Picky,))
-    with pytest.raises(Picky):
-        execute(flavour, made, CARD, Counted(Picky(404, "gone")))
+    made.configure(replay_errors=(PickyError,))
+    with pytest.raises(PickyError):
+        execute(flavour, made, CARD, Counted(PickyError(404, "gone")))
     with pytest.raises(im.PreviousFailureError, match="404 gone") as caught:
         execute(flavour, made, CARD, Counted())
     assert caught.value.record.state is State.FAILED
