@@ -7,7 +7,7 @@ from datetime import timedelta
 from ._base import UNSET, BaseManager, resolution
 from ._duration import to_timedelta
 from ._options import microseconds, read_ttl
-from ._parameters import is_coroutine_function
+from ._parameters import is_coroutine_function, is_generator_function
 from ._types import final
 from ._walk import Walk, arun, fetch, filtered_keys, run
 from .exceptions import InvalidActionError
@@ -45,6 +45,15 @@ def _check_executor(executor: object) -> None:
         name = getattr(executor, "__qualname__", repr(executor))
         remedy = "use aexecute, or an AsyncIdempotencyManager"
         raise InvalidActionError(f"{name} is a coroutine function, which a synchronous call can't await; {remedy}")
+    _refuse_generator(executor)
+
+
+def _refuse_generator(executor: object) -> None:
+    """Refuse what would be recorded as done before any of it has run."""
+    if is_generator_function(executor):
+        name = getattr(executor, "__qualname__", repr(executor))
+        problem = f"{name} is a generator, which runs only as far as somebody iterates"
+        raise InvalidActionError(f"{problem}: give a function that returns its items in a list")
 
 
 @final
@@ -114,6 +123,7 @@ class IdempotencyManager(BaseManager):
         **options: Any,  # noqa: ANN401 - each option has its own type
     ) -> Coroutine[Any, Any, T]:
         """Do the same as `execute` in an asyncio task, with an executor that is awaited."""
+        _refuse_generator(executor)
         return self._core.aexecute(action, executor, self._options(ttl, options))
 
     def claim(
@@ -284,6 +294,7 @@ class AsyncIdempotencyManager(BaseManager):
         **options: Any,  # noqa: ANN401 - each option has its own type
     ) -> Coroutine[Any, Any, T]:
         """See `IdempotencyManager.execute`; the executor is awaited if what it returns can be."""
+        _refuse_generator(executor)
         return self._core.aexecute(action, executor, self._options(ttl, options))
 
     aexecute = execute
