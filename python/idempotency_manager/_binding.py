@@ -26,7 +26,7 @@ def signal_text(value: object) -> str:
     raise InvalidActionError(f"signal_id is {type(value).__name__}: give text, an integer or a UUID")
 
 
-def follow(value: Any, path: tuple[str, ...], root: str) -> Any:  # noqa: ANN401 - the user's objects
+def follow(value: Any, path: tuple[str, ...], root: str) -> Any:
     """Follow a dotted path of attributes or keys.
 
     Raises:
@@ -100,7 +100,9 @@ class Binder:
         if callable(self._signal):
             found = self._signal(*args, **kwargs)
             if found is None:
-                raise InvalidActionError("signal_id=… returned None: return the id of the event that asks for the action")
+                raise InvalidActionError(
+                    "signal_id=… returned None: return the id of the event that asks for the action"
+                )
             return found
         root, path = self._signal
         found = follow(arguments[root], path, root)

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from types import TracebackType
-    from typing import Any, Self, TypeVar
+    from typing import Any, Self, TypeVar, Unpack, overload
 
     from ._action import ActionLike
     from ._core import Attempt, CacheInfo, CheckResult, IdempotencyRecord, IdempotencyStats
     from ._duration import Duration
+    from ._signatures import CallOptions
     from ._types import State
 
     T = TypeVar("T")
@@ -33,7 +34,7 @@ def _within(within: Duration) -> int:
     return microseconds(to_timedelta(within, "within"))
 
 
-def _count(count: int) -> int:
+def _count(count: object) -> int:
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise InvalidActionError(f"count={count!r}: give a whole number of records, 0 or more")
     return count
@@ -88,7 +89,7 @@ class IdempotencyManager(BaseManager):
         executor: Callable[[], T],
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Unpack[CallOptions],
     ) -> T:
         """Run the executor once and keep its result for every duplicate.
 
@@ -112,7 +113,7 @@ class IdempotencyManager(BaseManager):
             ResultNotRecordedError: The effect happened and the store can't be told; the error carries the result.
         """
         _check_executor(executor)
-        return self._core.execute(action, executor, self._options(ttl, options))  # type: ignore[no-any-return]
+        return self._core.execute(action, executor, self._options(ttl, options))
 
     def aexecute(
         self,
@@ -120,7 +121,7 @@ class IdempotencyManager(BaseManager):
         executor: Callable[[], Awaitable[T]],
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Unpack[CallOptions],
     ) -> Coroutine[Any, Any, T]:
         """Do the same as `execute` in an asyncio task, with an executor that is awaited."""
         _refuse_generator(executor)
@@ -131,7 +132,7 @@ class IdempotencyManager(BaseManager):
         action: ActionLike,
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Unpack[CallOptions],
     ) -> AbstractContextManager[Attempt]:
         """Claim the right to execute for a `with` block, which ends it by `attempt.complete(result)` or `.release()`.
 
@@ -144,7 +145,7 @@ class IdempotencyManager(BaseManager):
         action: ActionLike,
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Unpack[CallOptions],
     ) -> AbstractAsyncContextManager[Attempt]:
         """Do the same as `claim` for an `async with` block."""
         return self._core.claim(action, self._options(ttl, options))
@@ -158,7 +159,7 @@ class IdempotencyManager(BaseManager):
     def mark_executed(
         self,
         key: str,
-        result: Any,  # noqa: ANN401 - any result
+        result: Any,
         ttl: Duration | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
@@ -168,8 +169,8 @@ class IdempotencyManager(BaseManager):
             key: The key.
             result: The result.
             ttl: How long it is kept; `default_ttl` if None.
-            metadata: `signal_id`, `action_type`, `target`, `params` and `context`, as on the record. Without params, any
-                params match.
+            metadata: `signal_id`, `action_type`, `target`, `params` and `context`, as on the record. Without params,
+                any params match.
         """
         micros = None if ttl is None else read_ttl(ttl, self._config.lease)
         self._core.mark(key, result, micros, metadata or {}).wait()
@@ -179,7 +180,7 @@ class IdempotencyManager(BaseManager):
         key: str,
         /,
         *,
-        result: Any = UNSET,  # noqa: ANN401 - any result
+        result: Any = UNSET,
         not_executed: bool = False,
     ) -> None:
         """Say what became of an action in doubt: it happened, with this result, or it did not.
@@ -285,14 +286,35 @@ class AsyncIdempotencyManager(BaseManager):
     ) -> None:
         await self.close()
 
+    if TYPE_CHECKING:
+
+        @overload
+        def execute(
+            self,
+            action: ActionLike,
+            executor: Callable[[], Awaitable[T]],
+            *,
+            ttl: Duration | None = None,
+            **options: Unpack[CallOptions],
+        ) -> Coroutine[Any, Any, T]: ...
+        @overload
+        def execute(
+            self,
+            action: ActionLike,
+            executor: Callable[[], T],
+            *,
+            ttl: Duration | None = None,
+            **options: Unpack[CallOptions],
+        ) -> Coroutine[Any, Any, T]: ...
+
     def execute(
         self,
         action: ActionLike,
-        executor: Callable[[], Awaitable[T]] | Callable[[], T],
+        executor: Callable[[], Any],
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
-    ) -> Coroutine[Any, Any, T]:
+        **options: Unpack[CallOptions],
+    ) -> Coroutine[Any, Any, Any]:
         """See `IdempotencyManager.execute`; the executor is awaited if what it returns can be."""
         _refuse_generator(executor)
         return self._core.aexecute(action, executor, self._options(ttl, options))
@@ -304,7 +326,7 @@ class AsyncIdempotencyManager(BaseManager):
         action: ActionLike,
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Unpack[CallOptions],
     ) -> AbstractAsyncContextManager[Attempt]:
         """See `IdempotencyManager.aclaim`."""
         return self._core.claim(action, self._options(ttl, options))
@@ -318,7 +340,7 @@ class AsyncIdempotencyManager(BaseManager):
     async def mark_executed(
         self,
         key: str,
-        result: Any,  # noqa: ANN401 - any result
+        result: Any,
         ttl: Duration | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
@@ -331,7 +353,7 @@ class AsyncIdempotencyManager(BaseManager):
         key: str,
         /,
         *,
-        result: Any = UNSET,  # noqa: ANN401 - any result
+        result: Any = UNSET,
         not_executed: bool = False,
     ) -> None:
         """See `IdempotencyManager.resolve_in_doubt`."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from typing import Any
 
-    from ._types import RecordLike as IdempotencyRecord
+    from ._core import IdempotencyRecord
 
 __all__ = [
     "AlreadyInProgressError",

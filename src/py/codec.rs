@@ -15,6 +15,8 @@
     reason = "an error is made in its box, so that the usual answer fits registers"
 )]
 
+use std::sync::Arc;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -43,7 +45,7 @@ const MAX_DEPTH: u32 = 200;
 #[derive(Debug)]
 pub(crate) enum Encoded {
     /// Its typed JSON.
-    Json(Vec<u8>),
+    Json(Arc<[u8]>),
     /// Nothing: it would not come back equal.
     Refused(Refused),
 }

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::{PyClass, pyclass::boolean_struct::False};
 use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyClass, pyclass::boolean_struct::False};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -77,8 +77,8 @@ enum Sent {
     Return(Py<PyAny>),
 }
 
-enum Input {
-    Send(Py<PyAny>),
+enum Input<'py> {
+    Send(Bound<'py, PyAny>),
     Throw(PyErr),
 }
 
@@ -101,7 +101,7 @@ impl Coroutine {
         errors::any(py, Bound::new(py, Replay(Some(value)))?)
     }
 
-    fn resume(&mut self, py: Python<'_>, input: Input) -> PyResult<Sent> {
+    fn resume(&mut self, py: Python<'_>, input: Input<'_>) -> PyResult<Sent> {
         match (std::mem::replace(self.state.get_mut(), State::Over), input) {
             (State::Fresh(_) | State::Over, Input::Throw(error)) => Err(error),
             (State::Over, Input::Send(_)) => Err(reused()),
@@ -115,7 +115,7 @@ impl Coroutine {
         }
     }
 
-    fn go_on(&mut self, py: Python<'_>, mut live: Box<Live>, input: Input) -> PyResult<Sent> {
+    fn go_on(&mut self, py: Python<'_>, mut live: Box<Live>, input: Input<'_>) -> PyResult<Sent> {
         let sent = live.go_on(py, input);
         if matches!(sent, Ok(Sent::Yield(_))) {
             *self.state.get_mut() = State::Live(live);
@@ -127,7 +127,7 @@ impl Coroutine {
 }
 
 impl Live {
-    fn go_on(&mut self, py: Python<'_>, input: Input) -> PyResult<Sent> {
+    fn go_on(&mut self, py: Python<'_>, input: Input<'_>) -> PyResult<Sent> {
         let mut input = input;
         loop {
             if let Some(delegate) = self.delegate.take() {
@@ -136,7 +136,7 @@ impl Live {
                     Err(step) => self.next = Some(step),
                 }
             }
-            input = Input::Send(py.None());
+            input = Input::Send(py.None().into_bound(py));
             let Some(step) = self.next.take() else {
                 return Err(PyRuntimeError::new_err("this coroutine has nothing to go on with"));
             };
@@ -200,7 +200,7 @@ impl Live {
 
     /// Passes the input on to what is awaited: what it yields goes up to the event loop, and what it ends with tells
     /// the call how to go on.
-    fn hand_on(&mut self, py: Python<'_>, delegate: Delegate, input: Input) -> Result<Py<PyAny>, Step> {
+    fn hand_on(&mut self, py: Python<'_>, delegate: Delegate, input: Input<'_>) -> Result<Py<PyAny>, Step> {
         match delegate {
             Delegate::Executor(iterator) => match pass(py, &iterator, input) {
                 Ok(Sent::Yield(yielded)) => {
@@ -256,7 +256,7 @@ impl Live {
                 Ok(next) => iterator = next,
                 Err(error) => return Err(Step::Raise(error)),
             }
-            input = Input::Send(py.None());
+            input = Input::Send(py.None().into_bound(py));
         }
     }
 
@@ -307,7 +307,7 @@ fn iterator_of(py: Python<'_>, value: Py<PyAny>) -> PyResult<Awaited> {
     }
 }
 
-fn pass(py: Python<'_>, iterator: &Py<PyAny>, input: Input) -> PyResult<Sent> {
+fn pass(py: Python<'_>, iterator: &Py<PyAny>, input: Input<'_>) -> PyResult<Sent> {
     match input {
         Input::Send(value) => {
             let mut result = ptr::null_mut();
@@ -340,9 +340,7 @@ fn wait(py: Python<'_>, future: BoxFuture<Arrived>, deadline: Option<Instant>) -
     let answer = Arc::clone(&slot);
     let waiting = runtime::spawn(async move {
         let arrived = match deadline {
-            Some(deadline) => {
-                tokio::time::timeout_at(deadline.into(), future).await.unwrap_or(Arrived::Elapsed)
-            }
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), future).await.unwrap_or(Arrived::Elapsed),
             None => future.await,
         };
         *answer.arrived.lock() = Some(arrived);
@@ -388,7 +386,7 @@ impl Coroutine {
 
     /// Resumes the coroutine with a value.
     fn send(&mut self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        resume(self, py, Input::Send(value))
+        resume(self, py, Input::Send(value.into_bound(py)))
     }
 
     /// Resumes the coroutine with an exception.
@@ -398,7 +396,7 @@ impl Coroutine {
         py: Python<'_>,
         typ: Bound<'_, PyAny>,
         val: Option<Bound<'_, PyAny>>,
-        tb: Option<Bound<'_, PyAny>>,
+        tb: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let _ = tb;
         resume(self, py, Input::Throw(thrown(typ, val)?))
@@ -447,7 +445,7 @@ pub(super) struct Replay(Option<Py<PyAny>>);
 
 impl Resumed for Replay {
     #[inline]
-    fn resume(&mut self, _py: Python<'_>, input: Input) -> PyResult<Sent> {
+    fn resume(&mut self, _py: Python<'_>, input: Input<'_>) -> PyResult<Sent> {
         match (self.0.take(), input) {
             (Some(value), Input::Send(_)) => Ok(Sent::Return(value)),
             (None, Input::Send(_)) => Err(reused()),
@@ -467,12 +465,12 @@ impl Replay {
     }
 
     fn __next__(&mut self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        resume(self, py, Input::Send(py.None()))
+        resume(self, py, Input::Send(py.None().into_bound(py)))
     }
 
     /// Resumes the coroutine with a value.
     fn send(&mut self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        resume(self, py, Input::Send(value))
+        resume(self, py, Input::Send(value.into_bound(py)))
     }
 
     /// Resumes the coroutine with an exception.
@@ -482,7 +480,7 @@ impl Replay {
         py: Python<'_>,
         typ: Bound<'_, PyAny>,
         val: Option<Bound<'_, PyAny>>,
-        tb: Option<Bound<'_, PyAny>>,
+        tb: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let _ = tb;
         resume(self, py, Input::Throw(thrown(typ, val)?))
@@ -496,17 +494,18 @@ impl Replay {
 
 /// What the interpreter resumes.
 trait Resumed {
-    fn resume(&mut self, py: Python<'_>, input: Input) -> PyResult<Sent>;
+    fn resume(&mut self, py: Python<'_>, input: Input<'_>) -> PyResult<Sent>;
 }
 
 impl Resumed for Coroutine {
-    fn resume(&mut self, py: Python<'_>, input: Input) -> PyResult<Sent> {
-        Self::resume(self, py, input)
+    /// Attached in PyO3's eyes too: what is dropped on the way is then dropped at once, and not by whoever attaches next.
+    fn resume(&mut self, py: Python<'_>, input: Input<'_>) -> PyResult<Sent> {
+        Python::attach(|_| Self::resume(self, py, input))
     }
 }
 
 /// Resumes for a caller that takes the end as a `StopIteration`.
-fn resume(coroutine: &mut impl Resumed, py: Python<'_>, input: Input) -> PyResult<Py<PyAny>> {
+fn resume(coroutine: &mut impl Resumed, py: Python<'_>, input: Input<'_>) -> PyResult<Py<PyAny>> {
     match coroutine.resume(py, input)? {
         Sent::Yield(yielded) => Ok(yielded),
         Sent::Return(value) => Err(PyStopIteration::new_err((value,))),
@@ -517,7 +516,11 @@ fn resume(coroutine: &mut impl Resumed, py: Python<'_>, input: Input) -> PyResul
 fn thrown(typ: Bound<'_, PyAny>, val: Option<Bound<'_, PyAny>>) -> PyResult<PyErr> {
     let error = match val {
         Some(value) if !value.is_none() => {
-            if value.is_instance(&typ)? { value } else { typ.call1((value,))? }
+            if value.is_instance(&typ)? {
+                value
+            } else {
+                typ.call1((value,))?
+            }
         }
         _ if typ.is_instance_of::<pyo3::types::PyType>() => typ.call0()?,
         _ => typ,
@@ -536,7 +539,7 @@ unsafe extern "C" fn am_send<T: Resumed + PyClass<Frozen = False>>(
     let (sent, py) = unsafe {
         let py = Python::assume_attached();
         let coroutine = Bound::from_borrowed_ptr(py, slf);
-        let value = Bound::from_borrowed_ptr(py, value).unbind();
+        let value = Bound::from_borrowed_ptr(py, value);
         let sent = coroutine
             .cast_unchecked::<T>()
             .try_borrow_mut()

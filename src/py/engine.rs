@@ -95,8 +95,7 @@ impl Engine {
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
         let switched = cleans != before.settings.enable_auto_cleanup;
-        let replaced = std::mem::replace(&mut *self.active.write(), active);
-        drop(replaced);
+        drop(std::mem::replace(&mut *self.active.write(), active));
         self.version.fetch_add(1, Ordering::AcqRel);
         // What `start_auto_cleanup` or `stop_auto_cleanup` said stands until the setting itself is changed.
         if switched {
@@ -124,16 +123,12 @@ fn object<'py>(policies: &Bound<'py, PyDict>, name: &str) -> PyResult<Bound<'py,
 }
 
 fn open(url: &str, settings: &Settings, clock: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Store>> {
-    match url.split_once("://") {
-        Some(("memory", "")) => Ok(Arc::new(MemoryStore::new(clock::of_config(clock)?, settings.limits()))),
-        _ => {
-            let scheme = url.split(':').next().unwrap_or_default();
-            Err(errors::configuration(
-                clock.py(),
-                format!("store: {scheme}:// has no engine in this version; write store=\"memory://\""),
-            ))
-        }
+    if url == "memory://" {
+        return Ok(Arc::new(MemoryStore::new(clock::of_config(clock)?, settings.limits())));
     }
+    let scheme = url.split(':').next().unwrap_or_default();
+    let text = format!("store: {scheme}:// has no engine in this version; write store=\"memory://\"");
+    Err(errors::configuration(clock.py(), text))
 }
 
 impl Active {

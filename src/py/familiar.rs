@@ -89,15 +89,15 @@ impl Familiar {
     }
 
     /// Remembers the result that `payload` was decoded to, if copies of it are cheap; hands out a copy then.
-    pub(super) fn learn(&self, py: Python<'_>, payload: &Payload, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        let Payload::Json(encoded) = payload else { return Ok(value) };
+    pub(super) fn learn(&self, py: Python<'_>, payload: &Payload, value: Py<PyAny>) -> Py<PyAny> {
+        let Payload::Json(encoded) = payload else { return value };
         if encoded.len() > LARGEST || !is_shallow(value.bind(py)) {
-            return Ok(value);
+            return value;
         }
-        let Some(handed_out) = copy(value.bind(py).clone()) else { return Ok(value) };
+        let Some(handed_out) = copy(value.bind(py).clone()) else { return value };
         let before = self.model.lock().replace(Model { encoded: Arc::clone(encoded), value });
         drop(before);
-        Ok(handed_out)
+        handed_out
     }
 }
 

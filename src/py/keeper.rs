@@ -108,6 +108,7 @@ impl Keeper {
     }
 
     /// Ends the renewal of a claim.
+    #[expect(clippy::needless_pass_by_value, reason = "a place is spent: nobody can give it back twice")]
     pub(super) fn forget(&self, place: Place) {
         let mut roll = self.roll.lock();
         let Place(place) = place;
@@ -123,18 +124,20 @@ impl Keeper {
     pub(super) fn set_cleaning(&self, engine: &Arc<Engine>, cleans: bool) {
         self.cleans.store(cleans, Ordering::Release);
         let mut roll = self.roll.lock();
-        roll.next_cleanup = None;
         if cleans && !self.started.load(Ordering::Acquire) {
             self.start(engine, &mut roll);
         }
         drop(roll);
-        self.changed.notify_all();
+        self.reschedule();
     }
 
-    /// Starts the thread at the first write, where it is to clean up; a claim starts it anyway.
-    pub(super) fn begin_cleaning(&self, engine: &Arc<Engine>) {
+    /// Starts the thread, where it is to clean up and has not been started by a claim.
+    pub(super) fn expect_cleaning(&self, engine: &Arc<Engine>) {
         if self.cleans.load(Ordering::Acquire) && !self.started.load(Ordering::Acquire) {
-            self.set_cleaning(engine, true);
+            let mut roll = self.roll.lock();
+            if !self.started.load(Ordering::Acquire) {
+                self.start(engine, &mut roll);
+            }
         }
     }
 

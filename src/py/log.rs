@@ -24,15 +24,10 @@ static LOGGER: PyOnceLock<Logger> = PyOnceLock::new();
 /// Whether the logger takes records of this level. Costs a dict look-up where it does not. Before anybody has imported
 /// logging, only warnings would reach a person, so only they import it.
 pub(super) fn enabled(py: Python<'_>, level: Level) -> PyResult<bool> {
-    let logger = match LOGGER.get(py) {
-        Some(logger) => logger,
-        None => {
-            if !matches!(level, Level::Warning) && !is_imported(py)? {
-                return Ok(false);
-            }
-            LOGGER.get_or_try_init(py, || find(py))?
-        }
-    };
+    if LOGGER.get(py).is_none() && !matches!(level, Level::Warning) && !is_imported(py)? {
+        return Ok(false);
+    }
+    let logger = LOGGER.get_or_try_init(py, || find(py))?;
     let level = level as u8;
     if let Some(answers) = &logger.answers
         && let Some(answer) = answers.bind(py).get_item(level)?

@@ -46,6 +46,14 @@ fn records(py: Python<'_>, records: Vec<Record>, codec: Option<&Py<PyAny>>) -> P
     errors::any(py, records)
 }
 
+/// A count or a truth, as it is.
+fn plain<T>(py: Python<'_>, reply: Reply<T>) -> Operation
+where
+    T: for<'py> IntoPyObject<'py> + Send + 'static,
+{
+    Operation::new(py, reply, |py, value| errors::any(py, value))
+}
+
 /// A manager's codec, for records of functions it does not know.
 fn codec_of(py: Python<'_>, active: &Active) -> Option<Py<PyAny>> {
     active.rules.codec.as_ref().map(|codec| codec.clone_ref(py))
@@ -234,6 +242,7 @@ impl Core {
     }
 
     #[pyo3(signature = (key, result, ttl, metadata))]
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it reads")]
     fn mark(
         &self,
         py: Python<'_>,
@@ -246,7 +255,7 @@ impl Core {
         let fingerprint = metadata.fingerprint(py)?;
         let params = metadata.params.as_ref().map(naming::kept_params).transpose()?;
         let context = metadata.context.as_ref().map(|context| naming::kept("context", context)).transpose()?;
-        self.engine.keeper.begin_cleaning(&self.engine);
+        self.engine.keeper.expect_cleaning(&self.engine);
         let labels = metadata.labels(key);
         let reply = active.store.mark(MarkRequest {
             key,
@@ -329,22 +338,22 @@ impl Core {
 
     fn cleanup_expired(&self, py: Python<'_>) -> PyResult<Operation> {
         let reply = self.engine.active(py)?.store.cleanup_expired();
-        Ok(Operation::new(py, reply, |py, count| errors::any(py, count)))
+        Ok(plain(py, reply))
     }
 
     fn remove_oldest(&self, py: Python<'_>, count: u64) -> PyResult<Operation> {
         let reply = self.engine.active(py)?.store.remove_oldest(count);
-        Ok(Operation::new(py, reply, |py, count| errors::any(py, count)))
+        Ok(plain(py, reply))
     }
 
     pub(super) fn clear(&self, py: Python<'_>, key: &str) -> PyResult<Operation> {
         let reply = self.engine.active(py)?.store.clear(key);
-        Ok(Operation::new(py, reply, |py, was_there| errors::any(py, was_there)))
+        Ok(plain(py, reply))
     }
 
     fn clear_all(&self, py: Python<'_>) -> PyResult<Operation> {
         let reply = self.engine.active(py)?.store.clear_all();
-        Ok(Operation::new(py, reply, |py, count| errors::any(py, count)))
+        Ok(plain(py, reply))
     }
 
     fn stats(&self, py: Python<'_>) -> PyResult<Operation> {

@@ -1,5 +1,7 @@
 //! From an action as Python gives it to its key, its fingerprint and what is kept of it.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -31,7 +33,7 @@ pub(super) fn of_fields(active: &Active, fields: ActionFields<'_>) -> PyResult<N
 
 /// The typed JSON of params. What has a canonical form but no other (a dataclass, an Enum) is kept in that form: a
 /// setting that only looks must not refuse what runs without it.
-pub(super) fn kept_params(params: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+pub(super) fn kept_params(params: &Bound<'_, PyAny>) -> PyResult<Arc<[u8]>> {
     let py = params.py();
     let plain = dict_of("params", params)?;
     if let Encoded::Json(bytes) = codec::encode(plain.as_any(), None)? {
@@ -48,7 +50,7 @@ pub(super) fn kept_params(params: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 }
 
 /// The typed JSON of a mapping that is kept beside a result.
-pub(super) fn kept(field: &str, mapping: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+pub(super) fn kept(field: &str, mapping: &Bound<'_, PyAny>) -> PyResult<Arc<[u8]>> {
     let py = mapping.py();
     match codec::encode(dict_of(field, mapping)?.as_any(), None)? {
         Encoded::Json(bytes) => Ok(bytes),

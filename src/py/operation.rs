@@ -5,11 +5,10 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 
 use super::coroutine::Coroutine;
+use super::runtime::Answer;
 use super::{errors, runtime};
 use crate::core::error::StoreError;
 use crate::store::{BoxFuture, Reply};
-
-type Answer = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 
 enum State {
     Ready(PyResult<Py<PyAny>>),

@@ -58,9 +58,22 @@ impl Plan {
 }
 
 impl Shape {
+    /// Whether a call is of this shape, by the tuple itself: every call from one place in a program has the same.
     fn is(&self, positional: usize, keywords: *mut ffi::PyObject) -> bool {
-        let own = self.keywords.as_ref().map_or(std::ptr::null_mut(), |keywords| keywords.as_ptr());
+        let own = self.keywords.as_ref().map_or(std::ptr::null_mut(), Py::as_ptr);
         self.positional == positional && own == keywords
+    }
+
+    /// Whether a call is of this shape, by the names: `f(**arguments)` makes a new tuple each time.
+    fn names(&self, positional: usize, keywords: &Bound<'_, PyTuple>) -> bool {
+        let Some(own) = &self.keywords else { return false };
+        let own = own.bind(keywords.py());
+        let same = |(one, other): (Borrowed<'_, '_, PyAny>, Borrowed<'_, '_, PyAny>)| {
+            one.is(&*other) || one.eq(&*other).unwrap_or(false)
+        };
+        self.positional == positional
+            && own.len() == keywords.len()
+            && own.iter_borrowed().zip(keywords.iter_borrowed()).all(same)
     }
 }
 
@@ -75,14 +88,13 @@ pub(super) struct Signature {
     plans: ArcSwap<Vec<Plan>>,
 }
 
+/// A parameter as Python tells it: `(name, positional, keyword, (default,) or None)`.
+pub(super) type Described<'py> = (Bound<'py, PyString>, bool, bool, Option<(Py<PyAny>,)>);
+
 impl Signature {
-    /// Of `(name, positional, keyword, (default,) or None)` of each parameter, the names of those that are
+    /// Of each parameter, the names of those that are
     /// params, and the name of the one that gives the signal.
-    pub(super) fn new(
-        parameters: Vec<(Bound<'_, PyString>, bool, bool, Option<(Py<PyAny>,)>)>,
-        params: &[String],
-        signal: Option<&str>,
-    ) -> PyResult<Self> {
+    pub(super) fn new(parameters: Vec<Described<'_>>, params: &[String], signal: Option<&str>) -> PyResult<Self> {
         let mut members = Vec::new();
         let mut signal_number = None;
         let mut own = Vec::with_capacity(parameters.len());
@@ -118,8 +130,12 @@ impl Signature {
         positional: usize,
         keywords: Option<&Bound<'_, PyTuple>>,
     ) -> Option<&'a Plan> {
-        let pointer = keywords.map_or(std::ptr::null_mut(), |keywords| keywords.as_ptr());
-        plans.iter().find(|plan| plan.shape.is(positional, pointer))
+        let pointer = keywords.map_or(std::ptr::null_mut(), Bound::as_ptr);
+        let same_place = plans.iter().find(|plan| plan.shape.is(positional, pointer));
+        same_place.or_else(|| {
+            let keywords = keywords?;
+            plans.iter().find(|plan| plan.shape.names(positional, keywords))
+        })
     }
 
     /// Plans calls of this shape from here on; `false` for a call that the function would refuse.

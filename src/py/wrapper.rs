@@ -25,7 +25,7 @@ use super::familiar::{Familiar, Familiars};
 use super::log::About;
 use super::manager::Core;
 use super::rules::SharedRules;
-use super::signature::{Plan, Signature};
+use super::signature::{Described, Plan, Signature};
 use super::{drive, errors, naming, notify, objects};
 use crate::core::action::push_part;
 use crate::core::canonical::fingerprint;
@@ -56,8 +56,8 @@ pub(super) struct Wrapper {
     vectorcall: ffi::vectorcallfunc,
     function: Py<PyAny>,
     is_async: bool,
-    action: Box<str>,
-    target: Box<str>,
+    action: Arc<str>,
+    target: Arc<str>,
     /// `:action:target`, escaped.
     middle: Box<[u8]>,
     /// `None` where the params or the signal take Python to find.
@@ -105,13 +105,13 @@ struct Asked<'a> {
     signal: &'a str,
     key: &'a str,
     digest: &'a Fingerprint,
-    params: Option<Vec<u8>>,
+    params: Option<Arc<[u8]>>,
 }
 
 /// What the store's first word came to.
 enum Answered {
     Replayed(Py<PyAny>),
-    NotYet(Box<Named>, Option<Reply<Claimed>>),
+    NotYet(Named, Option<Reply<Claimed>>),
 }
 
 type Key = SmallVec<[u8; 128]>;
@@ -232,7 +232,7 @@ impl Wrapper {
         let signal = self.signal(py, signature, plan, arrived.arguments)?;
         let signal = signal_text(&signal)?;
         let signal = text(&signal)?;
-        let params = self.kept_params(py, &resolved.active, signature, plan, arrived.arguments)?;
+        let params = Self::kept_params(py, &resolved.active, signature, plan, arrived.arguments)?;
         let answered = canonical::with_buffer(|buffer| {
             // No text holds this byte, so no signal ends where another's params begin.
             buffer.extend_from_slice(signal.as_bytes());
@@ -253,7 +253,7 @@ impl Wrapper {
             Answered::Replayed(value) => Ok(value),
             Answered::NotYet(named, claimed) => {
                 let (engine, rules) = (Arc::clone(&resolved.engine), Arc::clone(&resolved.rules));
-                let call = Call::new(engine, Arc::clone(&resolved.active), rules, *named);
+                let call = Call::new(engine, Arc::clone(&resolved.active), rules, named);
                 self.run(py, call, claimed, arrived.arguments, arrived.positional, arrived.keywords)
             }
         }
@@ -291,13 +291,13 @@ impl Wrapper {
         let named = Named {
             key: asked.key.into(),
             signal_id: asked.signal.into(),
-            action_type: self.action.clone(),
-            target: self.target.clone(),
+            action_type: Arc::clone(&self.action),
+            target: Arc::clone(&self.target),
             fingerprint: *asked.digest,
             params: asked.params,
             context: None,
         };
-        Ok(Answered::NotYet(Box::new(named), claimed))
+        Ok(Answered::NotYet(named, claimed))
     }
 
     fn load(
@@ -312,7 +312,7 @@ impl Wrapper {
         let converter = resolved.rules.converter.as_ref().map(|converter| converter.bind(py));
         let value = objects::load(py, result, converter, resolved.rules.codec.as_ref())?;
         match (value, familiar) {
-            (Some(value), Some(familiar)) => familiar.learn(py, result, value).map(Some),
+            (Some(value), Some(familiar)) => Ok(Some(familiar.learn(py, result, value))),
             (value, _) => Ok(value),
         }
     }
@@ -338,13 +338,12 @@ impl Wrapper {
     }
 
     fn kept_params(
-        &self,
         py: Python<'_>,
         active: &Active,
         signature: &Signature,
         plan: &Plan,
         arguments: &Arguments<'_, '_>,
-    ) -> PyResult<Option<Vec<u8>>> {
+    ) -> PyResult<Option<Arc<[u8]>>> {
         if !active.settings.store_params {
             return Ok(None);
         }
@@ -357,6 +356,19 @@ impl Wrapper {
 
     /// Runs a call to its end, or hands out the coroutine that will.
     fn run(
+        &self,
+        py: Python<'_>,
+        call: Call,
+        claimed: Option<Reply<Claimed>>,
+        arguments: &Arguments<'_, '_>,
+        positional: usize,
+        keywords: Option<&Bound<'_, PyTuple>>,
+    ) -> PyResult<Py<PyAny>> {
+        // Attached in PyO3's eyes too: what is dropped from here on is then dropped at once, and not put on a list.
+        Python::attach(|_| self.run_attached(py, call, claimed, arguments, positional, keywords))
+    }
+
+    fn run_attached(
         &self,
         py: Python<'_>,
         mut call: Call,
@@ -380,7 +392,7 @@ impl Wrapper {
             None => call.begin(py),
         };
         drive::run(py, &mut call, step, || {
-            let keywords = keywords.map_or(ptr::null_mut(), |keywords| keywords.as_ptr());
+            let keywords = keywords.map_or(ptr::null_mut(), Bound::as_ptr);
             // SAFETY: the arguments of this wrapper's own vectorcall, alive until it returns, handed on as they came; the
             // result is a new reference or null with an exception set. Measured reason: it is the way in, reversed.
             unsafe {
@@ -429,12 +441,12 @@ impl Wrapper {
         }
         arguments.extend(args.iter());
         let positional = arguments.len();
-        let mut names = Vec::new();
-        for (name, value) in kwargs.into_iter().flatten() {
-            names.push(name);
+        let mut words = Vec::new();
+        for (word, value) in kwargs.into_iter().flatten() {
+            words.push(word);
             arguments.push(value);
         }
-        let keywords = (!names.is_empty()).then(|| PyTuple::new(py, names)).transpose()?;
+        let keywords = (!words.is_empty()).then(|| PyTuple::new(py, words)).transpose()?;
         let arguments: Vec<_> = arguments.iter().map(Bound::as_borrowed).collect();
         let resolved = self.resolved(py)?;
         let Some(resolved) = &*resolved else { unreachable!("what is resolved is there") };
@@ -473,7 +485,9 @@ fn signal_text<'py>(signal: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>
 }
 
 fn text<'a>(signal: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
-    signal.to_str().map_err(|_| errors::invalid_action(signal.py(), "signal_id holds a lone surrogate, which is no text"))
+    signal
+        .to_str()
+        .map_err(|_| errors::invalid_action(signal.py(), "signal_id holds a lone surrogate, which is no text"))
 }
 
 fn gather<'py>(
@@ -495,13 +509,14 @@ fn gather<'py>(
 impl Wrapper {
     #[new]
     #[pyo3(signature = (function, *, is_async, action, target, parameters, params, signal, bind, manager, options, has_receiver))]
-    #[allow(clippy::too_many_arguments, reason = "each is named where it is given, in the one place that makes wrappers")]
+    #[expect(clippy::too_many_arguments, reason = "each is named where it is given, in the one place that makes them")]
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it reads")]
     fn new(
         function: Py<PyAny>,
         is_async: bool,
         action: String,
         target: String,
-        parameters: Option<Vec<(Bound<'_, PyString>, bool, bool, Option<(Py<PyAny>,)>)>>,
+        parameters: Option<Vec<Described<'_>>>,
         params: Vec<String>,
         signal: Option<&str>,
         bind: Py<PyAny>,
@@ -529,6 +544,23 @@ impl Wrapper {
             has_receiver: AtomicBool::new(has_receiver),
             resolved: ArcSwapOption::empty(),
         })
+    }
+
+    /// Calls it by its attribute; `f(…)` itself comes in by [`vectorcall`]. Without this the class would have no
+    /// `__call__`, and a decorated function would be no `collections.abc.Callable`.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__(
+        &self,
+        py: Python<'_>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let mut arguments: Vec<_> = args.iter().collect();
+        let (names, values): (Vec<_>, Vec<_>) = kwargs.into_iter().flatten().unzip();
+        arguments.extend(values);
+        let keywords = (!names.is_empty()).then(|| PyTuple::new(py, names)).transpose()?;
+        let arguments: Vec<_> = arguments.iter().map(Bound::as_borrowed).collect();
+        self.call(py, &arguments, args.len(), keywords.as_ref())
     }
 
     /// The key that a call with these arguments would have. A method's receiver is left out.
@@ -566,11 +598,11 @@ impl Wrapper {
     fn key_with(
         &self,
         py: Python<'_>,
-        receiver: Py<PyAny>,
+        receiver: &Bound<'_, PyAny>,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<String> {
-        Ok(self.named(py, Some(&receiver), args, kwargs)?.key.to_string())
+        Ok(self.named(py, Some(receiver.as_unbound()), args, kwargs)?.key.to_string())
     }
 
     /// The core whose records this function's calls are kept in.
@@ -601,6 +633,7 @@ impl Wrapper {
         format!("<idempotent {}>", slf.get().name(slf.py()))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the signature is PyO3's")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.function)?;
         visit.call(&self.bind)?;

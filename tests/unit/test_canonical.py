@@ -19,11 +19,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from idempotency_manager import UnsupportedParamError, canonicalize, params_are_equivalent
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Iterator, Mapping
+    from random import Random
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "jcs"
 
@@ -90,7 +91,7 @@ def number_sequence(length: int) -> Iterator[int]:
     digest = bytes(32)
     while len(patterns) < length:
         digest = hashlib.sha256(digest).digest()
-        patterns += [bits for bits in struct.unpack("<4Q", digest) if (bits >> 52) & 0x7FF != 0x7FF]  # noqa: PLR2004
+        patterns += [bits for bits in struct.unpack("<4Q", digest) if (bits >> 52) & 0x7FF != 0x7FF]
     return iter(patterns[:length])
 
 
@@ -129,7 +130,7 @@ def test_the_form_of_json_is_json_of_the_same_value(value: Any) -> None:
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), SCALARS), st.randoms(use_true_random=False))
-def test_the_order_of_a_dict_makes_no_difference(value: dict[str, Any], shuffler: random.Random) -> None:
+def test_the_order_of_a_dict_makes_no_difference(value: dict[str, Any], shuffler: Random) -> None:
     """Members are sorted, by the UTF-16 of their names."""
     names = list(value)
     shuffler.shuffle(names)
@@ -325,7 +326,7 @@ def test_numpy_scalars_are_their_python_values() -> None:
     """An array is refused, and so is a time that Python would round."""
     numpy = pytest.importorskip("numpy")
     assert same(3, numpy.int64(3), numpy.uint8(3))
-    assert same(True, numpy.bool_(True))  # noqa: FBT003
+    assert same(True, numpy.bool_(True))
     assert same(0.5, numpy.float32(0.5), numpy.float64(0.5))
     assert same("a", numpy.str_("a"))
     assert same(datetime(2026, 1, 1), numpy.datetime64("2026-01-01T00:00:00"))  # noqa: DTZ001

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import pytest
+
 from idempotency_manager import UnsupportedParamError, canonicalize
 
 

@@ -15,7 +15,16 @@ use super::stand_ins::type_name;
 use crate::core::action::parse_key;
 use crate::core::error::ActionError;
 
-/// The parts of a key that `generate_idempotency_key` made, as a `ParsedKey`.
+/// Take a key apart that `generate_idempotency_key` made.
+///
+/// Args:
+///     key: The key.
+///
+/// Returns:
+///     A `ParsedKey`, whose parts are as they were before they were encoded.
+///
+/// Raises:
+///     InvalidKeyError: The text is no key.
 #[pyfunction]
 #[pyo3(signature = (key, /))]
 pub(super) fn parse_idempotency_key<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -32,9 +41,11 @@ pub(super) fn parse_idempotency_key<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bo
 const DOC: &CStr = c"generate_idempotency_key(action=None, /, **fields)
 --
 
-The action's key, `signal_id:action:target:params_hash`.
+Give an action's key, `signal_id:action:target:params_hash`.
 
-Takes one Action (or a mapping of its fields), or the fields by keyword.
+Args:
+    action: An Action, or a mapping with its fields.
+    **fields: Or the fields by keyword.
 
 Raises:
     InvalidActionError: A field is missing, empty, unknown or not text.
