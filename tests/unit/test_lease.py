@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -225,6 +226,34 @@ def test_a_lapsed_claim_is_in_doubt_for_every_reader(manager: IdempotencyManager
     # Nobody else has claimed it, so its holder may still complete it.
     assert manager.execute(CARD, body) == "late"
     assert manager.get_record(key).state is State.COMPLETED
+
+
+def test_nothing_but_time_renews_a_lease(manager: IdempotencyManager, clock: ManualClock) -> None:
+    def body() -> str:
+        clock.advance("31s")
+        for _ in range(200):
+            manager.start_auto_cleanup()  # wakes the thread that renews leases, too
+            assert len(manager.get_in_doubt()) == 1
+        return "late"
+
+    assert manager.execute(CARD, body) == "late"
+
+
+def test_a_lease_is_renewed_while_the_action_runs(manager: IdempotencyManager) -> None:
+    manager.configure(clock=None, lease="400ms")
+
+    def body() -> str:
+        execution = current_execution()
+        assert execution is not None
+        manager.configure(lease="30s")  # a longer one for what comes does not starve the one that is held
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            assert execution.remaining() > timedelta(0)
+            time.sleep(0.01)
+        return "done"
+
+    assert manager.execute(CARD, body) == "done"
+    assert manager.stats().in_doubt == 0
 
 
 def test_a_lapsed_claim_that_was_resolved_is_lost_to_its_late_holder(
