@@ -15,7 +15,7 @@ from .exceptions import ConfigurationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
     from typing import Any
 
@@ -34,13 +34,13 @@ def decorator(function: Any, manager: Core | None, lease: timedelta, options: Ma
 
 
 def decorate(
-    function: Any,  # noqa: ANN401 - any callable
+    function: Any,
     manager: Core | None,
     lease: timedelta,
     options: Mapping[str, Any],
     *,
     has_receiver: bool | None = None,
-) -> Any:  # noqa: ANN401 - a wrapper of it
+) -> Any:
     """Wrap a function, a method or a coroutine function.
 
     Args:
@@ -145,7 +145,7 @@ class _Lint:
 
     def __init__(
         self,
-        function: Any,  # noqa: ANN401 - any callable
+        function: Any,
         name: str,
         options: Mapping[str, Any],
         has_receiver: bool | None,
