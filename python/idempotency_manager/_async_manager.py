@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._base import HOUR, UNSET, BaseManager, resolution, whole_count, within_micros
+from ._base import HOUR, UNSET, BaseManager, refuse_generator, resolution, whole_count, within_micros
 from ._options import read_ttl
 from ._types import final
 from ._walk import Walk, arun, fetch, filtered_keys
@@ -74,6 +74,7 @@ class AsyncIdempotencyManager(BaseManager):
         **options: Unpack[CallOptions],
     ) -> Coroutine[Any, Any, Any]:
         """See `IdempotencyManager.execute`; the executor is awaited if what it returns can be."""
+        refuse_generator(executor)
         return self._core.aexecute(action, executor, self._options(ttl, options))
 
     aexecute = execute

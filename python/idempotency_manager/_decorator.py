@@ -253,6 +253,11 @@ class BoundIdempotent:
         """The undecorated method, bound: `inspect.signature` looks there."""
         return self.__func__.__wrapped__.__get__(self.__self__)
 
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        """The function's."""
+        return self.__func__.__doc__  # type: ignore[no-any-return]
+
     def __getattr__(self, name: str) -> Any:
         """Look everything else up on the function, as methods do."""
         return getattr(self.__func__, name)

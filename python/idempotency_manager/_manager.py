@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._base import HOUR, UNSET, BaseManager, resolution, whole_count, within_micros
+from ._base import HOUR, UNSET, BaseManager, refuse_generator, resolution, whole_count, within_micros
 from ._options import read_ttl
 from ._parameters import is_coroutine_function
 from ._types import final
@@ -31,6 +31,7 @@ def _check_executor(executor: object) -> None:
         name = getattr(executor, "__qualname__", repr(executor))
         remedy = "use aexecute, or an AsyncIdempotencyManager"
         raise InvalidActionError(f"{name} is a coroutine function, which a synchronous call can't await; {remedy}")
+    refuse_generator(executor)
 
 
 @final
@@ -100,6 +101,7 @@ class IdempotencyManager(BaseManager):
         **options: Unpack[CallOptions],
     ) -> Coroutine[Any, Any, T]:
         """Do the same as `execute` in an asyncio task, with an executor that is awaited."""
+        refuse_generator(executor)
         return self._core.aexecute(action, executor, self._options(ttl, options))
 
     def claim(

@@ -109,7 +109,8 @@ class AlreadyInProgressError(IdempotencyError):
 
     def __init__(self, record: IdempotencyRecord, waited: timedelta | None = None) -> None:
         """Name the execution that goes on, and how long it was waited for."""
-        waiting = "" if waited is None else f" after {waited.total_seconds():g} s of waiting"
+        seconds = 0 if waited is None else round(waited.total_seconds(), 3)
+        waiting = f" after {seconds:g} s of waiting" if seconds else ""
         super().__init__(
             f"{_what(record)} is still in progress{waiting}: {_claimed(record)}. It was not executed by this call. "
             "Call again later, or give a longer wait_timeout",

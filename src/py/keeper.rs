@@ -66,6 +66,7 @@ struct Roll {
     free: Vec<usize>,
     thread: Option<JoinHandle<()>>,
     stops: bool,
+    next_renewal: Option<Instant>,
     next_cleanup: Option<Instant>,
 }
 
@@ -157,6 +158,7 @@ impl Keeper {
     fn start(&self, engine: &Arc<Engine>, roll: &mut Roll) {
         let keeper = Arc::downgrade(engine);
         roll.stops = false;
+        roll.next_renewal = None;
         let thread = thread::Builder::new()
             .name("idempotency-keeper".into())
             .spawn(move || run(&keeper))
@@ -259,8 +261,7 @@ impl Engine {
     /// Renews and cleans up; answers when to do so again.
     fn keep(self: &Arc<Self>, now: Instant) -> Instant {
         let active = self.current();
-        self.renew_all();
-        let mut next = now + Duration::from(active.settings.lease().third());
+        let mut next = self.renew_in_time(now, active.settings.lease());
         if self.keeper.cleans.load(Ordering::Acquire) {
             let due = self.keeper.roll.lock().next_cleanup;
             let interval = active.settings.cleanup_interval().into();
@@ -275,6 +276,28 @@ impl Engine {
             };
             self.keeper.roll.lock().next_cleanup = Some(due);
             next = next.min(due);
+        }
+        next
+    }
+
+    /// Renews at every third of the shortest lease, however often the thread is woken in between; answers when to do so
+    /// again. A claim has its first third before it.
+    fn renew_in_time(&self, now: Instant, lease: Span) -> Instant {
+        let (next, is_due) = {
+            let mut roll = self.keeper.roll.lock();
+            let running = || roll.running.iter().flatten();
+            let third = running().map(|running| running.lease).fold(lease, Span::min).third();
+            let at_latest = now + Duration::from(third);
+            let (next, is_due) = match roll.next_renewal {
+                Some(due) => (due.min(at_latest), due <= now),
+                None => (at_latest, running().any(|running| running.is_due())),
+            };
+            let next = if is_due { at_latest } else { next };
+            roll.next_renewal = Some(next);
+            (next, is_due)
+        };
+        if is_due {
+            self.renew_all();
         }
         next
     }

@@ -105,8 +105,7 @@ impl<'py> FromPyObject<'_, 'py> for Metadata<'py> {
 
     fn extract(mapping: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let py = mapping.py();
-        let given = PyDict::new(py);
-        given.call_method1("update", (mapping,))?;
+        let given = naming::dict_of("metadata", &mapping)?;
         let mut metadata = Self::default();
         for (name, value) in given {
             if value.is_none() {
@@ -253,6 +252,7 @@ impl Core {
         metadata: Metadata<'_>,
     ) -> PyResult<Operation> {
         let active = self.engine.active(py)?;
+        let fingerprint = metadata.fingerprint(py)?;
         let params = metadata.params.as_ref().map(naming::kept_params).transpose()?;
         let context = metadata.context.as_ref().map(|context| naming::kept("context", context)).transpose()?;
         self.engine.keeper.expect_cleaning(&self.engine);
@@ -260,7 +260,7 @@ impl Core {
         let reply = active.store.mark(MarkRequest {
             key,
             labels: &labels,
-            fingerprint: metadata.fingerprint(py)?,
+            fingerprint,
             result: Self::payload(py, &active, result)?,
             ttl: Self::ttl(&active, ttl),
             owner: &active.owner,

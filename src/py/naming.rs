@@ -35,8 +35,7 @@ pub(super) fn of_fields(active: &Active, fields: ActionFields<'_>) -> PyResult<N
 /// setting that only looks must not refuse what runs without it.
 pub(super) fn kept_params(params: &Bound<'_, PyAny>) -> PyResult<Arc<[u8]>> {
     let py = params.py();
-    let plain = PyDict::new(py);
-    plain.call_method1("update", (params,))?;
+    let plain = dict_of("params", params)?;
     if let Encoded::Json(bytes) = codec::encode(plain.as_any(), None)? {
         return Ok(bytes);
     }
@@ -53,12 +52,26 @@ pub(super) fn kept_params(params: &Bound<'_, PyAny>) -> PyResult<Arc<[u8]>> {
 /// The typed JSON of a mapping that is kept beside a result.
 pub(super) fn kept(field: &str, mapping: &Bound<'_, PyAny>) -> PyResult<Arc<[u8]>> {
     let py = mapping.py();
-    let plain = PyDict::new(py);
-    plain.call_method1("update", (mapping,))?;
-    match codec::encode(plain.as_any(), None)? {
+    match codec::encode(dict_of(field, mapping)?.as_any(), None)? {
         Encoded::Json(bytes) => Ok(bytes),
         Encoded::Refused(refused) => {
-            Err(errors::exception(py, "UnsupportedParamError", (format!("{field} can't be kept: {refused}"), field)))
+            // The codec speaks of results.
+            let path = refused.path.replacen("result", field, 1);
+            let reason = refused.reason.split(": give result_type").next().unwrap_or_default();
+            let text = format!("{path} can't be kept: {reason}; give plain data, such as an id");
+            Err(errors::exception(py, "UnsupportedParamError", (text, path)))
         }
     }
+}
+
+/// A mapping's items; an error that names the field for anything else.
+pub(super) fn dict_of<'py>(field: &str, mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    let py = mapping.py();
+    if mapping.hasattr("keys")? {
+        let dict = PyDict::new(py);
+        dict.call_method1("update", (mapping,))?;
+        return Ok(dict);
+    }
+    let class = mapping.get_type().name()?;
+    Err(errors::invalid_action(py, format!("{field} is of type {class}, not a mapping: give each value a name")))
 }

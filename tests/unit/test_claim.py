@@ -192,16 +192,22 @@ def test_a_failure_that_is_final_is_raised_by_the_next_block(flavour: Flavour, m
 
 
 def test_completing_a_claim_that_was_cleared_loses_no_result(manager: IdempotencyManager) -> None:
-    with pytest.raises(im.LeaseLostError) as caught, manager.claim(CARD) as attempt:
+    def body(attempt: Attempt) -> None:
         manager.clear_key(attempt.key)
         attempt.complete({"id": 7})
+
+    with pytest.raises(im.LeaseLostError) as caught:
+        Sync().run_block(manager.claim(CARD), body)
     assert caught.value.result == {"id": 7}
 
 
 def test_releasing_a_claim_that_was_taken_over_says_so(manager: IdempotencyManager) -> None:
-    with pytest.raises(im.LeaseLostError, match="must not have its effect"), manager.claim(CARD) as attempt:
+    def body(attempt: Attempt) -> None:
         manager.mark_executed(attempt.key, "by hand")
         attempt.release()
+
+    with pytest.raises(im.LeaseLostError, match="must not have its effect"):
+        Sync().run_block(manager.claim(CARD), body)
     assert manager.check_executed(manager.generate_key(CARD)).cached_result == "by hand"
 
 

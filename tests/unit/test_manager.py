@@ -1,0 +1,408 @@
+"""The managers' verbs by hand, their numbers, their thread and their settings, on both managers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import idempotency_manager as im
+from idempotency_manager import IdempotencyManager, IdempotencyStats, State
+from tests.unit.flavours import Flavour, both_flavours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from idempotency_manager.testing import ManualClock
+
+
+@pytest.fixture
+def made(request: pytest.FixtureRequest, clock: ManualClock) -> Any:
+    """A manager of the test's flavour."""
+    return request.getfixturevalue("flavour").manager_class(clock=clock)
+
+
+def action(number: int = 1, **fields: Any) -> dict[str, Any]:
+    return {"signal_id": f"s{number}", "action": "create", "target": "trello", **fields}
+
+
+def key(number: int = 1, **fields: Any) -> str:
+    return im.generate_idempotency_key(action(number, **fields))
+
+
+def run(flavour: Flavour, manager: Any, number: int = 1, result: Any = "done", **fields: Any) -> Any:
+    def body() -> Any:
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    return flavour.get(manager.execute(action(number, **fields), flavour.function(body)))
+
+
+# ---------------------------------------------------------------- by hand
+
+
+@both_flavours
+@pytest.mark.parametrize("result", [{"id": 7}, None, False, 0, "", {}], ids=repr)
+def test_a_result_that_is_marked_is_the_result(flavour: Flavour, made: Any, result: Any) -> None:
+    flavour.get(made.mark_executed(key(), result))
+    check = flavour.get(made.check_executed(key()))
+    assert (check.executed, check.cached_result) == (True, result)
+    assert run(flavour, made, result=AssertionError("ran")) == result
+
+
+@both_flavours
+def test_a_mark_has_the_names_of_its_key_or_those_it_is_given(flavour: Flavour, made: Any) -> None:
+    flavour.get(made.mark_executed(key(), 1))
+    record = flavour.get(made.get_record(key()))
+    assert (record.signal_id, record.action_type, record.target) == ("s1", "create", "trello")
+    assert record.params is None
+    assert (record.state, record.attempt_count, record.error) == (State.COMPLETED, 1, None)
+    metadata = {
+        "signal_id": "x",
+        "action_type": "y",
+        "target": "z",
+        "params": {"a": [1]},
+        "context": {"trace": "t"},
+    }
+    flavour.get(made.mark_executed("no key of ours", 1, None, metadata))
+    record = flavour.get(made.get_record("no key of ours"))
+    assert {name: getattr(record, name) for name in metadata} == metadata
+    assert flavour.get(made.find_keys_by_action_type("y")) == ["no key of ours"]
+    assert flavour.get(made.find_keys_by_signal_id("x")) == flavour.get(made.find_keys_by_target("z"))
+
+
+@both_flavours
+@pytest.mark.parametrize(
+    "metadata", [{"signal": "x"}, {"signal_id": 5}, {"params": {"a": object()}}, {"context": [1]}, ["params"]], ids=repr
+)
+def test_bad_metadata_is_refused_and_nothing_is_marked(flavour: Flavour, made: Any, metadata: Any) -> None:
+    with pytest.raises(im.IdempotencyError):
+        flavour.get(made.mark_executed(key(), 1, metadata=metadata))
+    assert flavour.get(made.get_keys()) == []
+
+
+@both_flavours
+def test_a_mark_over_a_result_replaces_it_and_restarts_the_ttl(flavour: Flavour, made: Any, clock: ManualClock) -> None:
+    run(flavour, made)
+    clock.advance("23h")
+    flavour.get(made.mark_executed(key(), "new", "2h"))
+    check = flavour.get(made.check_executed(key()))
+    assert (check.cached_result, check.ttl, check.executed_at) == ("new", timedelta(hours=2), clock.now())
+
+
+@both_flavours
+def test_a_mark_ends_a_doubt(flavour: Flavour, made: Any) -> None:
+    with pytest.raises(TimeoutError):
+        run(flavour, made, result=TimeoutError())
+    flavour.get(made.mark_executed(key(), "by hand"))
+    assert run(flavour, made, result=AssertionError("ran")) == "by hand"
+    assert flavour.get(made.get_in_doubt()) == []
+
+
+def test_without_params_in_a_mark_any_params_match(manager: IdempotencyManager) -> None:
+    manager.configure(include_params_in_key=False, verify_params=True)
+    manager.mark_executed("s1:create:trello", 1)
+    assert manager.execute(action(params={"a": 1}), lambda: 2) == 1
+    manager.mark_executed("s1:create:trello", 3, metadata={"params": {"a": 1}})
+    assert manager.execute(action(params={"a": 1}), lambda: 2) == 3
+    with pytest.raises(im.ParamsMismatchError):
+        manager.execute(action(params={"a": 2}), lambda: 2)
+
+
+@pytest.mark.parametrize("ttl", [0, -1, "1s", "x"])
+def test_a_bad_ttl_of_a_mark_is_refused(manager: IdempotencyManager, ttl: Any) -> None:
+    with pytest.raises(im.ConfigurationError, match="ttl"):
+        manager.mark_executed(key(), 1, ttl)
+
+
+# ---------------------------------------------------------------- measure
+
+
+def numbers(stats: IdempotencyStats) -> dict[str, float]:
+    return {name: value for name in dir(stats) if not name.startswith("_") and (value := getattr(stats, name))}
+
+
+@both_flavours
+def test_statistics_count_what_happens(flavour: Flavour, made: Any) -> None:
+    def stats() -> dict[str, float]:
+        return numbers(flavour.get(made.stats()))
+
+    assert stats() == {}
+    assert flavour.get(made.stats()).hit_rate == 0.0
+    run(flavour, made, 1)
+    assert stats() == {"total_cached": 1, "cache_misses": 1}
+    run(flavour, made, 1)
+    hit = {"total_cached": 1, "cache_misses": 1, "cache_hits": 1, "duplicates_prevented": 1, "hit_rate": 50.0}
+    assert stats() == hit
+    flavour.get(made.check_executed(key(1)))
+    flavour.get(made.check_executed("missing"))
+    checked = {"cache_misses": 2, "cache_hits": 2, "duplicates_prevented": 2}
+    assert stats() == hit | checked
+    for look in (made.get_record(key(1)), made.get_keys(), made.cache_info(), made.get_in_doubt()):
+        flavour.get(look)
+    assert stats() == hit | checked
+    with pytest.raises(TimeoutError):
+        run(flavour, made, 2, TimeoutError())
+    with pytest.raises(im.InDoubtError):
+        run(flavour, made, 2)
+    assert stats() == hit | checked | {"in_doubt": 1, "cache_misses": 3, "hit_rate": 40.0}
+    flavour.get(made.reset_stats())
+    assert stats() == {"total_cached": 1, "in_doubt": 1}
+
+
+def test_an_action_that_runs_is_counted_as_in_progress(manager: IdempotencyManager) -> None:
+    manager.configure(on_concurrent="raise")
+    with manager.claim(action()) as attempt:
+        stats = manager.stats()
+        assert (stats.in_progress, stats.total_cached) == (1, 0)
+        failed: list[BaseException] = []
+
+        def refused() -> None:
+            try:
+                manager.execute(action(), lambda: 1)
+            except im.AlreadyInProgressError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=refused)
+        thread.start()
+        thread.join()
+        assert len(failed) == 1
+        assert manager.stats().duplicates_prevented == 1
+        attempt.complete(1)
+
+
+@both_flavours
+def test_the_cache_says_how_full_it_is(flavour: Flavour, made: Any, clock: ManualClock) -> None:
+    start = clock.now()
+    info = flavour.get(made.cache_info())
+    assert (info.current_size, info.max_size, info.utilization_percent) == (0, 10_000, 0.0)
+    assert info.oldest_entry is info.newest_entry is None
+    made.configure(max_cache_size=8)
+    run(flavour, made, 1)
+    clock.advance("1m")
+    with pytest.raises(TimeoutError):
+        run(flavour, made, 2, TimeoutError())
+    info = flavour.get(made.cache_info())
+    assert (info.current_size, info.max_size, info.utilization_percent) == (2, 8, 25.0)
+    assert (info.oldest_entry, info.newest_entry) == (start, clock.now())
+    made.configure(max_cache_size=None)
+    info = flavour.get(made.cache_info())
+    assert (info.max_size, info.utilization_percent) == (None, 0.0)
+
+
+# ---------------------------------------------------------------- the background cleanup
+
+
+def eventually(condition: Callable[[], bool], within: float = 10.0) -> bool:
+    """Whether something that another thread does comes true in time."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.005)
+    return False
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_expired_records_are_removed_in_the_background(clock: ManualClock, by_hand: bool) -> None:
+    with IdempotencyManager(clock=clock, cleanup_interval="20ms", lease="30ms") as manager:
+        if by_hand:
+            manager.mark_executed(key(), 1)
+        else:
+            manager.execute(action(), lambda: 1)
+        clock.advance("24h")
+        assert eventually(lambda: manager.stats().expired_cleaned == 1)
+
+
+def test_nothing_is_removed_in_the_background_where_that_is_turned_off(clock: ManualClock) -> None:
+    options: dict[str, Any] = {"clock": clock, "cleanup_interval": "10ms", "lease": "30ms"}
+    with (
+        IdempotencyManager(**options, enable_auto_cleanup=False) as manager,
+        IdempotencyManager(**options) as stopped,
+        IdempotencyManager(**options) as other,
+    ):
+        stopped.stop_auto_cleanup()
+        stopped.configure(default_ttl="1h")
+        for one in (manager, stopped, other):
+            one.mark_executed(key(), 1)
+            one.execute(action(2), lambda: 1)
+        clock.advance("24h")
+        # By the time that one manager has cleaned up twice, the others would have.
+        assert eventually(lambda: other.stats().expired_cleaned == 2)
+        other.mark_executed(key(3), 1)
+        clock.advance("24h")
+        assert eventually(lambda: other.stats().expired_cleaned == 3)
+        assert manager.stats().expired_cleaned == stopped.stats().expired_cleaned == 0
+        for one in (manager, stopped):
+            one.start_auto_cleanup()
+            assert eventually(lambda one=one: one.stats().expired_cleaned == 2)  # type: ignore[misc]
+
+
+def test_the_thread_ends_with_the_manager() -> None:
+    tasks = Path("/proc/self/task")
+    if not tasks.exists():
+        pytest.skip("only Linux shows native threads as files")
+
+    def name_of(task: Path) -> str:
+        with suppress(OSError):  # it has ended meanwhile
+            return (task / "comm").read_text()
+        return ""
+
+    def keepers() -> int:
+        return sum(name_of(task).startswith("idempotency-kee") for task in tasks.iterdir())
+
+    before = keepers()
+    with IdempotencyManager() as manager:
+        manager.execute(action(), lambda: 1)
+        assert eventually(lambda: keepers() == before + 1)
+    assert keepers() == before
+
+
+# ---------------------------------------------------------------- configure, close, and the rest
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"default_ttl": 0}, "default_ttl=0"),
+        ({"lease": "1ms"}, "lease='1ms'"),
+        ({"lease": "48h"}, "lease="),
+        ({"max_cache_size": 0}, "max_cache_size=0"),
+        ({"on_full": "drop"}, "on_full='drop'"),
+        ({"default_tll": 5}, "did you mean 'default_ttl'?"),
+        ({"on_event": 5}, "on_event=5"),
+        ({"clock": object()}, "clock"),
+        ({"store": "sqlite:///x.db"}, "store"),
+        ({"store": "nowhere"}, "store"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_name_and_changes_nothing(
+    manager: IdempotencyManager, fields: dict[str, Any], message: str
+) -> None:
+    before = manager.config
+    manager.mark_executed(key(), 1)
+    with pytest.raises(im.ConfigurationError) as caught:
+        manager.configure(include_params_in_key=False, **fields)
+    assert message in str(caught.value)
+    assert manager.config == before
+    assert manager.generate_key(action()) == key()
+    assert manager.get_keys() == [key()]
+
+
+def test_another_store_leaves_the_records_in_the_old_one(manager: IdempotencyManager) -> None:
+    manager.mark_executed(key(), 1)
+    manager.configure(default_ttl="1h")
+    assert manager.get_keys() == [key()]
+    manager.configure(clock=None)
+    assert manager.get_keys() == []
+
+
+def test_a_call_that_is_under_way_ends_in_the_store_it_began_in(
+    manager: IdempotencyManager, clock: ManualClock
+) -> None:
+    def body() -> str:
+        manager.configure(clock=None)
+        return "done"
+
+    assert manager.execute(action(), body) == "done"
+    assert manager.get_keys() == []
+
+
+@pytest.mark.parametrize("clock_", [type("Frozen", (), {"now": lambda self: datetime(2026, 5, 1, tzinfo=UTC)})()])
+def test_a_clock_of_one_s_own_tells_the_time(clock_: Any) -> None:
+    with IdempotencyManager(clock=clock_) as manager:
+        manager.execute(action(), lambda: 1)
+        assert manager.get_record(key()).executed_at == datetime(2026, 5, 1, tzinfo=UTC)
+
+
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "execute": lambda manager: manager.execute(action(), lambda: 1),
+    "aexecute": lambda manager: manager.aexecute(action(), lambda: 1),
+    "claim": lambda manager: manager.claim(action()),
+    "aclaim": lambda manager: manager.aclaim(action()),
+    "generate_key": lambda manager: manager.generate_key(action()),
+    "check_executed": lambda manager: manager.check_executed("k"),
+    "mark_executed": lambda manager: manager.mark_executed("k", 1),
+    "resolve_in_doubt": lambda manager: manager.resolve_in_doubt("k", result=1),
+    "get_record": lambda manager: manager.get_record("k"),
+    "get_keys": lambda manager: manager.get_keys(),
+    "find_keys_by_action_type": lambda manager: manager.find_keys_by_action_type("a"),
+    "find_keys_by_target": lambda manager: manager.find_keys_by_target("t"),
+    "find_keys_by_signal_id": lambda manager: manager.find_keys_by_signal_id("s"),
+    "get_expiring_soon": lambda manager: manager.get_expiring_soon(),
+    "get_in_doubt": lambda manager: manager.get_in_doubt(),
+    "cleanup_expired": lambda manager: manager.cleanup_expired(),
+    "cleanup_oldest_entries": lambda manager: manager.cleanup_oldest_entries(1),
+    "clear_key": lambda manager: manager.clear_key("k"),
+    "clear_all": lambda manager: manager.clear_all(),
+    "start_auto_cleanup": lambda manager: manager.start_auto_cleanup(),
+    "stats": lambda manager: manager.stats(),
+    "reset_stats": lambda manager: manager.reset_stats(),
+    "cache_info": lambda manager: manager.cache_info(),
+    "configure": lambda manager: manager.configure(default_ttl="1h"),
+}
+
+
+@both_flavours
+@pytest.mark.parametrize("name", CALLS)
+def test_a_closed_manager_refuses_every_call(flavour: Flavour, made: Any, name: str) -> None:
+    flavour.get(made.close())
+    flavour.get(made.close())
+    with pytest.raises(im.IdempotencyError, match="closed"):
+        flavour.get(CALLS[name](made))
+    with pytest.raises(im.IdempotencyError, match="closed"):
+        flavour.items(made.iter_records())
+    made.stop_auto_cleanup()
+    assert made.config.store == "memory://"
+
+
+def test_every_public_verb_has_a_case_above() -> None:
+    names = {name for name in dir(IdempotencyManager) if not name.startswith("_")}
+    others = {"config", "idempotent", "close", "iter_records", "stop_auto_cleanup"}
+    assert names - others == set(CALLS)
+    assert {name for name in dir(im.AsyncIdempotencyManager) if not name.startswith("_")} == names
+
+
+def test_a_manager_is_a_context_manager_that_closes() -> None:
+    with IdempotencyManager() as manager:
+        manager.execute(action(), lambda: 1)
+    with pytest.raises(im.IdempotencyError, match="closed"):
+        manager.stats()
+
+    async def within() -> im.AsyncIdempotencyManager:
+        async with im.AsyncIdempotencyManager() as inner:
+            await inner.execute(action(), lambda: 1)
+        return inner
+
+    with pytest.raises(im.IdempotencyError, match="closed"):
+        asyncio.run(within()).claim(action())
+
+
+def test_a_call_that_is_under_way_when_the_manager_closes_ends_as_it_would_have() -> None:
+    manager = IdempotencyManager()
+
+    def body() -> str:
+        manager.close()
+        return "done"
+
+    assert manager.execute(action(), body) == "done"
+
+
+def test_a_key_is_given_for_an_action_or_its_fields(manager: IdempotencyManager) -> None:
+    assert manager.generate_key(action()) == manager.generate_key(**action()) == key()
+    with pytest.raises(im.InvalidActionError, match="not both"):
+        manager.generate_key(action(), target="x")
+    with pytest.raises(im.InvalidActionError, match="signal_id"):
+        manager.generate_key()
+
+
+def test_the_repr_of_a_manager_names_its_store() -> None:
+    assert repr(IdempotencyManager()) == "IdempotencyManager('memory://')"
+    assert repr(im.AsyncIdempotencyManager("memory://")) == "AsyncIdempotencyManager('memory://')"
