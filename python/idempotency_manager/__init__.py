@@ -1,5 +1,6 @@
 """An action never silently runs twice, and a result is never silently lost."""
 
+from ._async_manager import AsyncIdempotencyManager
 from ._config import IdempotencyConfig
 from ._core import (
     Attempt,
@@ -40,7 +41,7 @@ from ._default import (
     stop_auto_cleanup,
 )
 from ._idempotent import idempotent
-from ._manager import AsyncIdempotencyManager, IdempotencyManager
+from ._manager import IdempotencyManager
 from ._process import watch as _watch
 from ._signal import signal
 from ._types import NOT_EXECUTED, Clock, Codec, State

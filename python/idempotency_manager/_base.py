@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from ._config import make_config, replaced, store_url
 from ._core import Core
 from ._decorator import decorator
-from ._options import native_settings, read_options
+from ._duration import to_timedelta
+from ._options import microseconds, native_settings, read_options
+from ._parameters import is_generator_function
 from .exceptions import InvalidActionError
 
 TYPE_CHECKING = False
@@ -94,6 +98,18 @@ class BaseManager:
         return f"{type(self).__name__}({self._config.store!r})"
 
 
+def refuse_generator(executor: object) -> None:
+    """Refuse what would be recorded as done before any of it has run.
+
+    Raises:
+        InvalidActionError: A call of the executor gives a generator.
+    """
+    if is_generator_function(executor):
+        name = getattr(executor, "__qualname__", repr(executor))
+        problem = f"{name} is a generator, which runs only as far as somebody iterates"
+        raise InvalidActionError(f"{problem}: give a function that returns its items in a list")
+
+
 def resolution(result: object, unset: object, *, not_executed: bool) -> bool:
     """Tell what a person says of an action in doubt: True that it happened, with a result.
 
@@ -108,3 +124,22 @@ def resolution(result: object, unset: object, *, not_executed: bool) -> bool:
 
 UNSET: Any = object()
 """A result that is not given, since None is one."""
+
+HOUR = timedelta(hours=1)
+"""What is soon, unless somebody says otherwise."""
+
+
+def within_micros(within: Duration) -> int:
+    """Read how far to look ahead, in microseconds."""
+    return microseconds(to_timedelta(within, "within"))
+
+
+def whole_count(count: object) -> int:
+    """Check a number of records.
+
+    Raises:
+        InvalidActionError: It is none.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise InvalidActionError(f"count={count!r}: give a whole number of records, 0 or more")
+    return count

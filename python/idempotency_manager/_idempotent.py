@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
+    from ._async_manager import AsyncIdempotencyManager
     from ._duration import Duration
-    from ._manager import AsyncIdempotencyManager, IdempotencyManager
+    from ._manager import IdempotencyManager
     from ._signatures import Decorator, DecoratorOptions, Idempotent
     from ._types import Codec, OnConcurrent, OnInDoubt
 

@@ -6,9 +6,10 @@ Nothing imports this module at run time.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Required, Self, TypedDict, TypeVar, overload
 
+from ._async_manager import AsyncIdempotencyManager
 from ._core import Event, IdempotencyRecord
 from ._duration import Duration
-from ._manager import AsyncIdempotencyManager, IdempotencyManager
+from ._manager import IdempotencyManager
 from ._types import Clock, Codec, OnConcurrent, OnInDoubt
 
 _P = ParamSpec("_P")

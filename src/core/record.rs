@@ -145,7 +145,8 @@ pub struct Record {
     /// Where it stands. A reader sees a lapsed claim in doubt, but for one whose latch is still armed: nothing has
     /// happened, the next caller runs it, and it is shown in progress.
     pub status: Status,
-    /// When the newest claim began.
+    /// When the newest claim began. A claim that takes an action in doubt over keeps the time of the one before: since
+    /// then the effect may have happened, and a reconciler must look that far back.
     pub started_at: Timestamp,
     /// When a finished record ends. Of an unfinished one: when it would have ended had it finished as
     /// it began; it does not leave then.

@@ -560,6 +560,13 @@ unsafe extern "C" fn am_send<T: Resumed + PyClass<Frozen = False>>(
     kind
 }
 
+/// The slot by which `await` asks for what it iterates over: the coroutine itself.
+unsafe extern "C" fn am_await(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the interpreter calls a slot attached, with a live object, and owns what it gets. Measured reason: PyO3's
+    // own `__await__` attaches first, a tenth of an awaited replay.
+    unsafe { ffi::Py_NewRef(slf) }
+}
+
 /// `_Py_TPFLAGS_HAVE_AM_SEND` of CPython's object.h.
 const HAVE_AM_SEND: std::ffi::c_ulong = 1 << 21;
 
@@ -571,6 +578,7 @@ fn add_class<T: Resumed + PyClass<Frozen = False>>(module: &Bound<'_, PyModule>)
     unsafe {
         let class = class.as_type_ptr();
         if let Some(slots) = (*class).tp_as_async.as_mut() {
+            slots.am_await = Some(am_await);
             slots.am_send = Some(am_send::<T>);
             (*class).tp_flags |= HAVE_AM_SEND;
             ffi::PyType_Modified(class);

@@ -173,7 +173,7 @@ impl Execution {
 
     /// Give the lease time that is left, a `timedelta`.
     ///
-    /// The lease is renewed while the action runs, so less than two thirds of one means that renewals fail.
+    /// The lease is renewed while the action runs, so less than half of one means that renewals fail.
     fn remaining<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let left = self.running.as_ref().map_or(Span::default(), |running| running.remaining());
         convert::timedelta(py, left).map(Bound::into_any)

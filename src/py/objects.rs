@@ -125,7 +125,7 @@ impl PyRecord {
         }
     }
 
-    /// When the newest claim began.
+    /// When the newest claim began; since when the effect may have happened, for an action that was taken over.
     #[getter]
     fn started_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         convert::datetime(py, self.record.started_at)

@@ -47,6 +47,7 @@ macro_rules! conformance {
                     a_claim_of_a_live_claim_is_busy
                     a_claim_of_a_lapsed_claim_meets_an_action_in_doubt
                     a_taker_over_gets_a_lapsed_claim
+                    a_taker_over_keeps_the_time_since_when_the_effect_may_have_happened
                     a_claim_of_a_lapsed_claim_that_was_never_dispatched_runs
                     a_claim_of_a_lapsed_claim_that_was_dispatched_meets_an_action_in_doubt
                     a_claim_of_an_action_in_doubt_meets_it

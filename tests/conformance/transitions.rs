@@ -3,9 +3,9 @@
 use _core::core::clock::Span;
 use _core::core::error::StoreError;
 use _core::core::record::Status;
-use _core::store::{ClaimRequest, Claimed, Ending, Held, Resolution};
+use _core::store::{ClaimRequest, Claimed, Ending, Held, Hold, Resolution};
 
-use crate::world::{Factory, KEY, OTHER_PARAMS, TTL, World, answer, ask, failure, is_lost, json, name, text};
+use crate::world::{Factory, KEY, OTHER_PARAMS, START, TTL, World, answer, ask, failure, is_lost, json, name, text};
 
 pub(crate) fn a_claim_of_nothing_runs(store: Factory) {
     let world = World::new(store);
@@ -91,6 +91,17 @@ pub(crate) fn a_taker_over_gets_a_lapsed_claim(store: Factory) {
     assert_eq!((record.fence, record.attempts, begun.attempts), (before.fence, 1, 2));
     assert!(matches!(world.record(KEY).status, Status::InProgress { .. }));
     assert_eq!(name(&world.take_over(KEY)), "busy", "two callers never reconcile at once");
+}
+
+pub(crate) fn a_taker_over_keeps_the_time_since_when_the_effect_may_have_happened(store: Factory) {
+    let world = World::new(store);
+    world.run(KEY);
+    world.pass(30);
+    let Claimed::TakeOver(begun, _) = world.take_over(KEY) else { panic!("a lapsed claim can be taken over") };
+    assert_eq!(world.record(KEY).started_at, START);
+    let hold = Hold { key: KEY.into(), fence: begun.fence };
+    ask(world.store.finish(&hold, Ending::Doubt("the reconciler failed".into())));
+    assert_eq!(world.record(KEY).started_at, START, "the next reconciler must look as far back");
 }
 
 pub(crate) fn a_claim_of_a_lapsed_claim_that_was_never_dispatched_runs(store: Factory) {

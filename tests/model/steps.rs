@@ -177,12 +177,18 @@ impl Pair {
 
     fn begun(&mut self, key: &str, begun: Begun, params: usize, latch: bool, ttl: i64, labels: [Option<String>; 3]) {
         let now = self.model.now;
+        let taken_over = |row: &&Row| match row.state {
+            State::InDoubt => true,
+            State::InProgress { armed, .. } => !armed,
+            _ => false,
+        };
+        let started = self.model.live(key).filter(taken_over).map_or(now, |row| row.started);
         let row = Row {
             state: State::InProgress { lease_until: now + LEASE, armed: latch },
             fence: self.newer(begun.fence),
             params: u8::try_from(params).ok(),
             labels,
-            started: now,
+            started,
             finished: 0,
             finished_as: 0,
             expires: now + ttl,

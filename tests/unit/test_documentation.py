@@ -48,7 +48,7 @@ def blocks(page: Path) -> list[str]:
 def table(page: Path, header: str) -> dict[str, str]:
     """The first two columns of the table with this header, of the rows whose first is code."""
     body = page.read_text().partition(header)[2].partition("\n\n")[0]
-    return dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", body, re.MULTILINE))
+    return dict(re.findall(r"^\| `(\w+)` \| ?(.*?) ?\|", body, re.MULTILINE))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,16 @@ def test_the_readme_lists_every_environment_variable_with_values_that_it_takes()
 def test_the_page_on_events_lists_every_kind() -> None:
     kinds = set(re.findall(r"`(\w+)`", inspect.getdoc(Event.kind) or ""))
     assert set(table(ROOT / "docs" / "logging.md", "| `kind` | what happened | `duration` |")) == kinds
+
+
+def test_the_page_on_errors_lists_every_error_with_its_other_base() -> None:
+    listed = table(ROOT / "docs" / "errors.md", "| error | also a | when | did the effect happen? |")
+    public = {name for name in idempotency_manager.__all__ if name.endswith("Error")} - {"IdempotencyError"}
+    assert set(listed) == public
+    for name, also in listed.items():
+        bases = getattr(idempotency_manager, name).__bases__
+        builtin = [base.__name__ for base in bases if base.__module__ == "builtins"]
+        assert [also.strip("`")] == (builtin or [""]), name
 
 
 def test_the_page_on_porting_names_only_what_exists() -> None:

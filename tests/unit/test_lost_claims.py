@@ -21,7 +21,7 @@ def test_a_result_whose_claim_was_cleared_comes_with_its_key() -> None:
 
 def test_a_latch_whose_claim_was_cleared_says_which() -> None:
     manager = IdempotencyManager()
-    sent = []
+    sent: list[str] = []
 
     @manager.idempotent(target="trello", latch=True)
     def create_card(signal_id: str) -> None:

@@ -78,7 +78,9 @@ impl Shard {
             }
             Decision::TakeOver => {
                 let before = Box::new(self.record(slot, turn.now));
-                Answer::Claimed(Claimed::TakeOver(self.begin_again(slot, request, turn), before))
+                let begun = self.begin_again(slot, request, turn);
+                self.entry(slot).started_at = before.started_at;
+                Answer::Claimed(Claimed::TakeOver(begun, before))
             }
             _ if entry.is_finished() => {
                 self.remove_expired(slot, turn);
