@@ -98,6 +98,18 @@ class BaseManager:
         return f"{type(self).__name__}({self._config.store!r})"
 
 
+def refuse_generator(executor: object) -> None:
+    """Refuse what would be recorded as done before any of it has run.
+
+    Raises:
+        InvalidActionError: A call of the executor gives a generator.
+    """
+    if is_generator_function(executor):
+        name = getattr(executor, "__qualname__", repr(executor))
+        problem = f"{name} is a generator, which runs only as far as somebody iterates"
+        raise InvalidActionError(f"{problem}: give a function that returns its items in a list")
+
+
 def resolution(result: object, unset: object, *, not_executed: bool) -> bool:
     """Tell what a person says of an action in doubt: True that it happened, with a result.
 
