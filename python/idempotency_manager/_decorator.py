@@ -72,7 +72,15 @@ def decorate(
     is_async = is_coroutine_function(function)
     if not is_async and is_coroutine_function(read.get("on_in_doubt")):
         raise ConfigurationError(f"on_in_doubt: {name} is a plain function, so its reconciler must be plain, not async")
-    return _wrap(function, lint, manager, read, is_async=is_async)
+    wrapper = _wrap(function, lint, manager, read, is_async=is_async)
+    if not lint.has_receiver and has_receiver is None:
+
+        def as_method(owner: type, attribute: str) -> None:
+            if f"{owner.__qualname__}.{attribute}" == name:
+                setattr(owner, attribute, decorate(function, manager, lease, options, has_receiver=True))
+
+        wrapper.__dict__["_as_method"] = as_method
+    return wrapper
 
 
 def _kind(function: object) -> str:

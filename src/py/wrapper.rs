@@ -279,8 +279,8 @@ impl Wrapper {
                 target: &self.target,
                 attempts: *attempts,
             };
-            notify::replayed(py, active, about, None);
             if let Some(value) = Self::load(py, resolved, result, familiar.ok())? {
+                notify::replayed(py, active, about, None);
                 if let Err(buffer) = familiar {
                     resolved.familiars.remember(buffer, asked.key, *asked.digest);
                 }
@@ -622,6 +622,14 @@ impl Wrapper {
             py.import("idempotency_manager._decorator")?.getattr("BoundIdempotent").map(Bound::unbind)
         })?;
         bound.bind(py).call1((slf, object))
+    }
+
+    /// Learns that it is a method, whatever its first parameter is called: the class gets a wrapper that knows.
+    fn __set_name__(slf: &Bound<'_, Self>, owner: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        match slf.getattr_opt("_as_method")? {
+            Some(as_method) => as_method.call1((owner, name)).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Pickles by name, as functions do.

@@ -28,6 +28,17 @@ def _no_runs() -> None:
 # ---------------------------------------------------------------- methods
 
 
+def test_a_method_s_object_is_no_param_whatever_the_parameter_is_called(manager: IdempotencyManager) -> None:
+    class Board:
+        @im.idempotent(target="trello")
+        def card(this, signal_id: str, title: str) -> str:  # noqa: N805 - the point of the test
+            return f"{title} on {type(this).__name__}"
+
+    assert Board().card("s", "Pay") == Board().card(signal_id="s", title="Pay") == "Pay on Board"
+    assert manager.stats().cache_misses == 1
+    assert Board().card.key("s", "Pay") == manager.get_keys()[0]
+
+
 def test_self_is_no_param_and_two_objects_share_a_call() -> None:
     one, two = Board("one"), Board("two")
     assert one.add("s") == two.add("s") == Board.add(two, "s", "Pay") == "one:Pay"
