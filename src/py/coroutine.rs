@@ -161,10 +161,16 @@ impl Live {
                         Err(error) => self.next = Some(self.call.reconciled(py, Err(error))),
                     }
                 }
-                Step::Await(future, deadline) => match wait(py, future, deadline) {
-                    Ok(delegate) => self.delegate = Some(delegate),
-                    Err(error) => return Err(error),
-                },
+                Step::Await(future, deadline) => {
+                    let slot = wait(future, deadline);
+                    match slot.iterator(py) {
+                        Ok(iterator) => self.delegate = Some(Delegate::Store(iterator, slot)),
+                        Err(error) => {
+                            self.leave_to_run(slot);
+                            return Err(error);
+                        }
+                    }
+                }
             }
         }
     }
@@ -265,6 +271,13 @@ impl Live {
         }
     }
 
+    /// Lets the books be kept without this coroutine, which nobody will resume.
+    fn leave_to_run(&mut self, slot: Arc<Slot>) {
+        if let Some(rest) = self.call.unattended() {
+            drop(runtime::spawn(async move { rest.go_on(slot.answer().await).await }));
+        }
+    }
+
     /// Ends without another chance to wait: what the store was asked to do, it does.
     fn close(&mut self, py: Python<'_>) -> PyResult<()> {
         let exit = PyGeneratorExit::new_err(());
@@ -282,7 +295,10 @@ impl Live {
                     slot.abandon();
                     step
                 }
-                None => return Ok(()),
+                None => {
+                    self.leave_to_run(slot);
+                    return Ok(());
+                }
             },
             None => return Ok(()),
         };
@@ -340,7 +356,8 @@ fn pass(py: Python<'_>, iterator: &Py<PyAny>, input: Input) -> PyResult<Sent> {
     }
 }
 
-fn wait(py: Python<'_>, future: BoxFuture<Arrived>, deadline: Option<Instant>) -> PyResult<Delegate> {
+/// Waits for an answer in the runtime; it will be in the slot.
+fn wait(future: BoxFuture<Arrived>, deadline: Option<Instant>) -> Arc<Slot> {
     let slot = Arc::new(Slot { arrived: Mutex::new(None), here: Notify::new(), waiting: Mutex::new(None) });
     let answer = Arc::clone(&slot);
     let waiting = runtime::spawn(async move {
@@ -354,7 +371,7 @@ fn wait(py: Python<'_>, future: BoxFuture<Arrived>, deadline: Option<Instant>) -
         answer.here.notify_one();
     });
     *slot.waiting.lock() = Some(waiting);
-    Ok(Delegate::Store(slot.iterator(py)?, slot))
+    slot
 }
 
 impl Slot {
@@ -367,6 +384,16 @@ impl Slot {
             }
         })?;
         future.call_method0("__await__").map(Bound::unbind)
+    }
+
+    /// The answer, for who waits in the runtime.
+    async fn answer(&self) -> Arrived {
+        loop {
+            if let Some(arrived) = self.arrived.lock().take() {
+                return arrived;
+            }
+            self.here.notified().await;
+        }
     }
 
     /// Nobody waits for the answer any more.

@@ -11,6 +11,7 @@ use super::keeper::Keeper;
 use super::rules::{Rules, Settings, SharedRules};
 use super::{clock, errors, runtime};
 use crate::store::Store;
+use crate::store::faulty::{FaultyStore, Plan};
 use crate::store::memory::MemoryStore;
 
 /// A manager's store and settings, all of one `configure`: a call that began under one keeps it to its end.
@@ -100,11 +101,22 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends the background thread and refuses further calls. Calls that are under way end as they would have.
-    pub(super) fn close(&self, py: Python<'_>) {
+    /// Puts a plan of faults between the calls that follow and the store.
+    pub(super) fn inject(&self, py: Python<'_>, plan: &Arc<Plan>) -> PyResult<()> {
+        let before = self.active(py)?;
+        let store = Arc::new(FaultyStore::new(Arc::clone(&before.store), Arc::clone(plan)));
+        let replaced = std::mem::replace(&mut *self.active.write(), Arc::new(before.on(py, store)));
+        drop(replaced);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Ends the background thread and refuses further calls. Calls that are under way end as they would have: the
+    /// thread renews their leases until then.
+    pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.version.fetch_add(1, Ordering::AcqRel);
-        py.detach(|| self.keeper.stop());
+        self.keeper.dismiss();
     }
 }
 
@@ -145,8 +157,13 @@ impl Active {
 
     /// The same in a forked child, whose claims are its own.
     fn in_child(&self, py: Python<'_>) -> Self {
+        self.on(py, Arc::clone(&self.store))
+    }
+
+    /// The same on another store.
+    fn on(&self, py: Python<'_>, store: Arc<dyn Store>) -> Self {
         Self {
-            store: Arc::clone(&self.store),
+            store,
             settings: self.settings.clone(),
             rules: Arc::clone(&self.rules),
             owner: owner(),

@@ -60,6 +60,8 @@ struct Roll {
     free: Vec<usize>,
     thread: Option<JoinHandle<()>>,
     stops: bool,
+    /// Whether the thread is to end with the last claim.
+    retires: bool,
     next_cleanup: Option<Instant>,
 }
 
@@ -109,8 +111,9 @@ impl Keeper {
         if forgotten.is_some() {
             roll.free.push(place);
         }
+        let retired = roll.retires.then(|| self.end_when_idle(&mut roll)).flatten();
         drop(roll);
-        drop(forgotten);
+        drop((forgotten, retired));
     }
 
     /// Cleans up at every interval from here on, or no longer.
@@ -161,19 +164,26 @@ impl Keeper {
         }
     }
 
-    /// Has the thread end by itself, without waiting for it: it may be waiting for the interpreter. A claim that is
-    /// still running starts it again when it next needs it.
+    /// Has the thread end by itself with the last claim, without waiting for it: it may be waiting for the
+    /// interpreter.
     pub(super) fn dismiss(&self) {
+        self.cleans.store(false, Ordering::Release);
         let mut roll = self.roll.lock();
+        roll.retires = true;
+        let retired = self.end_when_idle(&mut roll);
+        drop(roll);
+        drop(retired);
+    }
+
+    /// Has the thread end if no claim is running; its handle is for the caller to drop, outside the lock.
+    fn end_when_idle(&self, roll: &mut Roll) -> Option<JoinHandle<()>> {
         if roll.running.iter().any(Option::is_some) {
-            return;
+            return None;
         }
         roll.stops = true;
         self.started.store(false, Ordering::Release);
-        let thread = roll.thread.take();
-        drop(roll);
-        drop(thread);
         self.changed.notify_all();
+        roll.thread.take()
     }
 
     /// Takes the keeper's locks, for the thread that is about to fork.

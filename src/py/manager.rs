@@ -10,6 +10,7 @@ use super::canonical::ActionFields;
 use super::claim::ClaimBlock;
 use super::coroutine::{Coroutine, Executor, Purpose};
 use super::engine::{Active, Engine};
+use super::faults::FaultPlan;
 use super::objects::{CacheInfo, CheckResult, IdempotencyStats, PyRecord, labels_of};
 use super::operation::Operation;
 use super::rules::Settings;
@@ -160,9 +161,14 @@ impl Core {
         self.engine.configure(url, settings(scalars)?, policies)
     }
 
+    /// Puts a plan of faults between the calls that follow and the store, for tests.
+    fn inject(&self, py: Python<'_>, plan: &Bound<'_, FaultPlan>) -> PyResult<()> {
+        self.engine.inject(py, &plan.get().plan)
+    }
+
     /// Ends the background thread and refuses further calls.
-    fn close(&self, py: Python<'_>) {
-        self.engine.close(py);
+    fn close(&self) {
+        self.engine.close();
     }
 
     /// Starts the cleaning of expired records at every interval.

@@ -16,6 +16,7 @@ mod drive;
 mod engine;
 mod errors;
 mod execution;
+mod faults;
 mod keeper;
 mod log;
 mod manager;
@@ -41,5 +42,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     manager::register(module)?;
     wrapper::register(module)?;
     engine::register(module)?;
+    module.add_class::<faults::FaultPlan>()?;
     module.add_class::<clock::PyManualClock>()
 }
