@@ -11,8 +11,7 @@ from ._core import (
     Execution,
     IdempotencyRecord,
     IdempotencyStats,
-    after_fork,
-    before_fork,
+    after_fork_in_child,
     canonicalize,
     current_execution,
     generate_idempotency_key,
@@ -169,16 +168,12 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes are o
 
 
 def _register_hooks() -> None:
-    """Keep locks and threads whole across fork, and end the threads at exit."""
+    """Begin anew in forked children, and end the threads at exit."""
     import atexit  # noqa: PLC0415 - built in
     import os  # noqa: PLC0415 - imported by every interpreter
 
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            before=before_fork,
-            after_in_parent=lambda: after_fork(in_child=False),
-            after_in_child=lambda: after_fork(in_child=True),
-        )
+        os.register_at_fork(after_in_child=after_fork_in_child)
     atexit.register(stop_all)
 
 

@@ -9,6 +9,7 @@ use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStop
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -132,6 +133,24 @@ impl Coroutine {
 }
 
 impl Live {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match &self.purpose {
+            Purpose::Execute(executor) => {
+                visit.call(&executor.callable)?;
+                visit.call(&executor.args)?;
+                visit.call(&executor.kwargs)?;
+            }
+            Purpose::Enter(block) => visit.call(block)?,
+            Purpose::Exit(_) => {}
+        }
+        match &self.delegate {
+            Some(Delegate::Executor(iterator) | Delegate::Reconciler(iterator) | Delegate::Store(iterator, _)) => {
+                visit.call(iterator)
+            }
+            None => Ok(()),
+        }
+    }
+
     fn go_on(&mut self, py: Python<'_>, input: Input) -> PyResult<Sent> {
         let mut input = input;
         loop {
@@ -381,6 +400,8 @@ impl Slot {
         let future = runtime::asyncio_future(py, async move {
             if slot.arrived.lock().is_none() {
                 slot.here.notified().await;
+                // Another may wait for the same answer.
+                slot.here.notify_one();
             }
         })?;
         future.call_method0("__await__").map(Bound::unbind)
@@ -446,6 +467,23 @@ impl Coroutine {
         match self.resume(py, Input::Throw(PyErr::from_value(error)))? {
             Sent::Yield(yielded) => Ok(yielded),
             Sent::Return(value) => Err(PyStopIteration::new_err((value,))),
+        }
+    }
+
+    /// A task that is never resumed and what it waits for hold each other: the collector must see that.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.name)?;
+        let Some(state) = self.state.try_lock() else { return Ok(()) };
+        match &*state {
+            State::Replay(value) => visit.call(value),
+            State::Fresh(live) | State::Live(live) => live.traverse(&visit),
+            State::Over => Ok(()),
+        }
+    }
+
+    fn __clear__(&mut self, py: Python<'_>) {
+        if let Err(error) = self.close(py) {
+            error.write_unraisable(py, None);
         }
     }
 

@@ -71,8 +71,6 @@ pub(super) struct Keeper {
     roll: Mutex<Roll>,
     changed: Condvar,
     started: AtomicBool,
-    /// Held by the thread while it works, so that `fork` never finds it half-way.
-    working: Mutex<()>,
     cleans: AtomicBool,
 }
 
@@ -186,31 +184,29 @@ impl Keeper {
         roll.thread.take()
     }
 
-    /// Takes the keeper's locks, for the thread that is about to fork.
-    pub(super) fn before_fork(&self) {
-        std::mem::forget(self.working.lock());
+    /// Takes the keeper's lock, for the thread that is about to fork.
+    pub(super) fn freeze(&self) {
         std::mem::forget(self.roll.lock());
     }
 
-    /// Gives the locks back, on both sides. The child has no keeper thread until it needs one, and of the claims
-    /// keeps those that the forking thread is executing: the others run in the parent.
-    pub(super) fn after_fork(&self, in_child: bool) {
-        // SAFETY: `before_fork` locked both in this very thread and forgot the guards. Measured reason: a child forked
-        // while the keeper works would otherwise find its locks taken by a thread that is not there.
-        unsafe {
-            self.roll.force_unlock();
-            self.working.force_unlock();
-        }
-        if in_child {
-            self.started.store(false, Ordering::Release);
-            let mine = thread::current().id();
-            let mut roll = self.roll.lock();
-            std::mem::forget(roll.thread.take());
-            for place in 0..roll.running.len() {
-                if roll.running[place].as_ref().is_some_and(|running| running.thread != mine) {
-                    std::mem::forget(roll.running[place].take());
-                    roll.free.push(place);
-                }
+    /// Gives it back, on both sides.
+    pub(super) fn thaw(&self) {
+        // SAFETY: `freeze` locked it in this very thread and forgot the guard. Measured reason: a child forked while the
+        // keeper works would otherwise find its lock taken by a thread that is not there.
+        unsafe { self.roll.force_unlock() };
+    }
+
+    /// In a forked child: it has no keeper thread until it needs one, and of the claims keeps those that the forking
+    /// thread is executing. The others run in the parent.
+    pub(super) fn begin_anew(&self) {
+        self.started.store(false, Ordering::Release);
+        let mine = thread::current().id();
+        let mut roll = self.roll.lock();
+        std::mem::forget(roll.thread.take());
+        for place in 0..roll.running.len() {
+            if roll.running[place].as_ref().is_some_and(|running| running.thread != mine) {
+                std::mem::forget(roll.running[place].take());
+                roll.free.push(place);
             }
         }
     }
@@ -229,7 +225,6 @@ fn run(engine: &Weak<Engine>) {
     loop {
         let due = {
             let Some(engine) = engine.upgrade() else { return };
-            let _working = engine.keeper.working.lock();
             engine.keep(Instant::now())
         };
         // The engine must not be kept alive by its own thread: it looks for it again each time.

@@ -30,7 +30,9 @@ pub(super) fn enabled(py: Python<'_>, level: Level) -> PyResult<bool> {
             if !matches!(level, Level::Warning) && !is_imported(py)? {
                 return Ok(false);
             }
-            LOGGER.get_or_try_init(py, || find(py))?
+            // Not made under the cell's lock: a child that is forked meanwhile would wait for it for ever.
+            let found = find(py)?;
+            LOGGER.get_or_init(py, || found)
         }
     };
     let level = level as u8;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::call::Call;
 use super::canonical::ActionFields;
@@ -151,6 +152,15 @@ impl Metadata<'_> {
 
 #[pymethods]
 impl Core {
+    /// A manager whose `on_event` knows it is a cycle.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        Engine::traverse(&self.engine, &visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.engine.forget_listener(py);
+    }
+
     #[new]
     fn new(url: &str, scalars: &Bound<'_, PyDict>, policies: &Bound<'_, PyDict>) -> PyResult<Self> {
         Ok(Self { engine: Engine::new(url, settings(scalars)?, policies)? })

@@ -17,6 +17,7 @@ mod engine;
 mod errors;
 mod execution;
 mod faults;
+mod fork;
 mod keeper;
 mod log;
 mod manager;
@@ -42,6 +43,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     manager::register(module)?;
     wrapper::register(module)?;
     engine::register(module)?;
+    fork::register(module)?;
     module.add_class::<faults::FaultPlan>()?;
     module.add_class::<clock::PyManualClock>()
 }

@@ -320,6 +320,11 @@ impl Store for FaultyStore {
 
     fn after_fork(&self, in_child: bool) {
         self.inner.after_fork(in_child);
+        if in_child && self.plan.scripts.is_locked() {
+            // SAFETY: whoever held it is not in this process, and the thread that forked does not hold it. Measured
+            // reason: plans are shared by stores, so they can't all lock them before.
+            unsafe { self.plan.scripts.force_unlock() };
+        }
     }
 }
 

@@ -708,7 +708,7 @@ class TestACoroutineThatIsNotRunToItsEnd:
         world.plan.hold("claim")
         effect = Effect()
         coroutine: Any = world.manager.aexecute(ACTION, effect.later)
-        coroutine.send(None)
+        await _drive_until(coroutine, lambda: world.plan.calls("claim") == 1)
         coroutine.close()
         world.plan.let_go("claim")
         await until(lambda: world.plan.calls("finish") == 1)
@@ -752,9 +752,9 @@ class TestACoroutineThatIsNotRunToItsEnd:
         loop.close()
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         del task
-        gc.collect()
         world.plan.let_go("claim")
-        assert world.plan.wait_for("finish")
+        while not world.plan.wait_for("finish", timeout="20ms"):
+            gc.collect()
         assert world.record() is None
         assert effect.count == 0
 
