@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import sys
 import tracemalloc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,15 @@ from idempotency_manager.testing import FaultPlan, inject
 
 class Thing:
     """Something that can be watched going."""
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Keep pytest from collecting the log: that would be memory too."""
+    logger = logging.getLogger("idempotency_manager")
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(logging.NOTSET)
 
 
 def resident() -> int:
