@@ -11,7 +11,6 @@ The signal is the invoice, so the same webhook delivered twice, at once or a day
 sends carries the invoice's id in a place where the service can be searched for it: that is what `find_…` relies on.
 """
 
-import os
 from typing import Any
 
 import httplib2  # type: ignore[import-untyped] # ships no types
@@ -23,7 +22,7 @@ from slack_sdk.errors import SlackApiError
 
 from examples.clients import google_service, send_once, slack_client, trello_client
 from examples.invoices import Invoice, serve
-from idempotency_manager import NOT_EXECUTED, IdempotencyRecord, configure, idempotent
+from idempotency_manager import NOT_EXECUTED, IdempotencyRecord, get_idempotency_stats, idempotent
 
 BOARD, LIST, CHANNEL, SHEET = "receivables", "overdue", "C0OVERDUE", "receivables"
 
@@ -37,7 +36,7 @@ retry_slack = stamina.retry(on=(SlackApiError, OSError), wait_initial=0.05, wait
 retry_google = stamina.retry(on=(HttpError, OSError, httplib2.HttpLib2Error), wait_initial=0.05, wait_jitter=0)
 
 
-def find_card(record: IdempotencyRecord) -> Any:  # noqa: ANN401 - a result or NOT_EXECUTED
+def find_card(record: IdempotencyRecord) -> Any:
     """Look for the invoice's card on the board.
 
     Not with Trello's search, which learns of a new card only some time later: "not found" would then mean nothing.
@@ -57,7 +56,7 @@ def create_card(invoice: Invoice) -> str:
     return str(answer.json()["shortUrl"])
 
 
-def find_message(record: IdempotencyRecord) -> Any:  # noqa: ANN401 - a result or NOT_EXECUTED
+def find_message(record: IdempotencyRecord) -> Any:
     """Look for the invoice's message in the channel, by its metadata, since a little before the step began."""
     since = str(record.started_at.timestamp() - 60)
     history = slack.conversations_history(channel=CHANNEL, oldest=since, limit=999, include_all_metadata=True)
@@ -77,7 +76,7 @@ def post_message(invoice: Invoice, card_url: str) -> str:
     return str(slack.chat_postMessage(channel=CHANNEL, text=text, metadata=metadata)["ts"])
 
 
-def find_reminder(record: IdempotencyRecord) -> Any:  # noqa: ANN401 - a result or NOT_EXECUTED
+def find_reminder(record: IdempotencyRecord) -> Any:
     """Look for the invoice's file in Drive, by the property that the upload gave it."""
     query = f"appProperties has {{ key='invoice' and value='{record.signal_id}' }} and trashed = false"
     found = send_once(drive.files().list(q=query, fields="files(id)"))["files"]
@@ -95,7 +94,7 @@ def upload_reminder(invoice: Invoice) -> str:
     return str(send_once(upload)["id"])
 
 
-def find_row(record: IdempotencyRecord) -> Any:  # noqa: ANN401 - a result or NOT_EXECUTED
+def find_row(record: IdempotencyRecord) -> Any:
     """Look for the invoice's row in the sheet's first column."""
     read = sheets.spreadsheets().values().get(spreadsheetId=SHEET, range="Overdue!A:A")
     rows = send_once(read).get("values", [])
@@ -121,7 +120,11 @@ def handle_overdue(invoice: Invoice) -> None:
     append_row(invoice)
 
 
+def stats() -> dict[str, float]:
+    """Return the package's counters, by name."""
+    counted = get_idempotency_stats()
+    return {name: getattr(counted, name) for name in dir(counted) if not name.startswith("_")}
+
+
 if __name__ == "__main__":
-    # The file outlives the process: what a killed worker had begun is still known to the next one.
-    configure(store=os.environ["IDEMPOTENCY_STORE"], lease="2s")
-    serve(handle_overdue)
+    serve(handle_overdue, stats)

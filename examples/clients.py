@@ -45,7 +45,7 @@ def slack_client(retry_handlers: list[RetryHandler] | None = None) -> WebClient:
     return WebClient("xoxb-demo", f"{_url()}/api/", timeout=TIMEOUT_SECONDS, retry_handlers=retry_handlers)
 
 
-def google_service(name: str, version: str) -> Any:  # noqa: ANN401 - the class is made at run time, from the document
+def google_service(name: str, version: str) -> Any:
     """Return a Google API's resource, from the discovery document that comes with the package.
 
     `client_options.api_endpoint` would move every method but the media upload, whose address is made from the
@@ -56,17 +56,17 @@ def google_service(name: str, version: str) -> Any:  # noqa: ANN401 - the class 
     return build_from_document(document, credentials=_nobody())
 
 
-def send(request: HttpRequest) -> Any:  # noqa: ANN401 - whatever the method answers, as JSON
+def send(request: HttpRequest) -> Any:
     """Execute a Google request over the transport that the client makes for itself: it may send twice."""
     return _execute(request, httplib2.Http(timeout=TIMEOUT_SECONDS))
 
 
-def send_once(request: HttpRequest) -> Any:  # noqa: ANN401 - whatever the method answers, as JSON
+def send_once(request: HttpRequest) -> Any:
     """Execute a Google request over a transport that never repeats it."""
     return _execute(request, SendOnceHttp(timeout=TIMEOUT_SECONDS))
 
 
-def _execute(request: HttpRequest, http: httplib2.Http) -> Any:  # noqa: ANN401 - as above
+def _execute(request: HttpRequest, http: httplib2.Http) -> Any:
     # A transport of its own for each request: httplib2 is not thread-safe.
     with closing(AuthorizedHttp(_nobody(), http=http)) as authorized:
         return request.execute(http=authorized)
@@ -102,7 +102,7 @@ class _SendOnceTls(_SendOnce, httplib2.HTTPSConnectionWithTimeout):  # type: ign
 class SendOnceHttp(httplib2.Http):  # type: ignore[misc] # httplib2 has no types
     """An `httplib2.Http` that sends every request once."""
 
-    def request(self, uri: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as httplib2 declares it
+    def request(self, uri: str, *args: Any, **kwargs: Any) -> Any:
         """Perform one request over a connection that does not repeat it."""
         kwargs["connection_type"] = _SendOnceTls if uri.startswith("https:") else _SendOncePlain
         return super().request(uri, *args, **kwargs)

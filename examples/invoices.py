@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -32,10 +32,11 @@ class Invoice:
         return {"type": "invoice.overdue", "invoice": fields}
 
 
-def serve(handle: Callable[[Invoice], object]) -> None:
+def serve(handle: Callable[[Invoice], object], stats: Callable[[], Mapping[str, float]] = dict) -> None:
     """Receive webhooks on a free loopback port, which is printed, until the process is ended.
 
     A delivery is acknowledged when `handle` has returned; otherwise it answers 500, and the sender will deliver again.
+    A GET answers with `stats`.
     """
 
     class Receiver(BaseHTTPRequestHandler):
@@ -49,6 +50,13 @@ def serve(handle: Callable[[Invoice], object]) -> None:
             else:
                 self.send_response(HTTPStatus.NO_CONTENT)
             self.end_headers()
+
+        def do_GET(self) -> None:
+            body = json.dumps(stats()).encode()
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in http.server
             pass

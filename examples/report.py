@@ -1,7 +1,6 @@
 """What the two runs really did, in tables, and whether that is what the demonstration promises."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich import box
@@ -11,10 +10,21 @@ from rich.text import Text
 
 from examples.ledger_service import Effect, Ledger
 from examples.scenario import Case
-from idempotency_manager import State
 
 LOOKS = ("trello.list", "slack.history", "drive.list", "sheets.get")
+PACKAGE = "idempotency_manager"
 _WRONG, _RIGHT = "bold red", "green"
+_STATS = {
+    "total_cached": "results kept",
+    "duplicates_prevented": "calls that were given a kept result",
+    "cache_hits": "calls for which there was one",
+    "cache_misses": "calls for which there was none yet",
+    "hit_rate": "percent of all calls",
+    "expired_cleaned": "results removed because their time was up",
+    "evicted": "results removed because the store was full",
+    "in_progress": "still running",
+    "in_doubt": "nobody knows whether they happened",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +32,16 @@ class Run:
     """One run of the automation.
 
     Attributes:
-        name: What a person calls it.
+        name: "without" or "with".
         ledger: What really happened.
         unproved: Planned faults that never came about, as texts.
-        seconds: How long it took.
-        remembered: How many actions the store knows in each state; nothing where there is no store.
+        stats: The package's counters at the end; nothing where it was not used.
     """
 
     name: str
     ledger: Ledger
     unproved: Sequence[str]
-    seconds: float
-    remembered: Counter[State] = field(default_factory=Counter)
+    stats: Mapping[str, float] = field(default_factory=dict)
 
     def duplicates(self, effect: Effect, cases: Sequence[Case]) -> int:
         """Count the effects beyond the first for each invoice."""
@@ -46,19 +54,22 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The effects of one run, all kinds together."""
+    """Effects of one run, of one kind or of several together."""
 
+    wanted: int
     happened: int
     duplicates: int
     missing: int
 
     @classmethod
-    def of(cls, run: Run, cases: Sequence[Case]) -> "Totals":
-        """Add up a run."""
+    def of(cls, run: Run, cases: Sequence[Case], *effects: Effect) -> "Totals":
+        """Add up a run; without `effects`, all of them."""
+        chosen = effects or tuple(Effect)
         return cls(
-            sum(len(run.ledger.of(effect)) for effect in Effect),
-            sum(run.duplicates(effect, cases) for effect in Effect),
-            sum(run.missing(effect, cases) for effect in Effect),
+            len(cases) * len(chosen),
+            sum(len(run.ledger.of(effect)) for effect in chosen),
+            sum(run.duplicates(effect, cases) for effect in chosen),
+            sum(run.missing(effect, cases) for effect in chosen),
         )
 
 
@@ -71,42 +82,54 @@ def problems(without: Run, protected: Run, cases: Sequence[Case]) -> list[str]:
         found.append(f"{protected.name}: {guarded.duplicates} duplicates")
     if guarded.missing or bare.missing:
         found.append(f"missing effects: {bare.missing} {without.name}, {guarded.missing} {protected.name}")
-    wanted = len(cases) * len(Effect)
-    if protected.remembered != {State.COMPLETED: wanted}:
-        found.append(f"{protected.name}: the store remembers {_states(protected)}, of {wanted} actions")
+    finished, running, in_doubt = (protected.stats.get(name) for name in ("total_cached", "in_progress", "in_doubt"))
+    if (finished, running, in_doubt) != (guarded.wanted, 0, 0):
+        state = f"{finished} are finished, {running} in progress, {in_doubt} in doubt"
+        found.append(f"{protected.name}: of {guarded.wanted} actions, {state}")
     if bare.duplicates < max(1, planned):
         found.append(f"{without.name}: {bare.duplicates} duplicates of {planned} planned, so this proves nothing")
     return found
 
 
-def _states(run: Run) -> str:
-    return ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in sorted(run.remembered.items()))
+def introduce(console: Console, cases: Sequence[Case]) -> None:
+    """Print what is about to be seen."""
+    console.print(
+        f"{len(cases)} invoices are overdue. For each, an automation makes a Trello card, a Slack message, a Drive "
+        "file and a Sheets row. The services fail on purpose, and some webhooks come twice. The automation retries, as "
+        f"it should. It runs twice: [bold]without {PACKAGE}[/], and [bold]with[/] it.\n",
+        highlight=False,
+    )
 
 
 def show(console: Console, without: Run, protected: Run, cases: Sequence[Case]) -> None:
-    """Print what both runs did, by invoice and in total."""
-    console.print(_by_invoice(without, protected, cases))
-    console.print(_in_total(without, protected, cases))
-    looks = sum(protected.ledger.requests(name) for name in LOOKS)
-    console.print(f"{looks} requests looked for an effect whose answer had been lost.")
-    console.print(f"In the end the store remembers {_states(protected)}.")
-    wanted = len(cases) * len(Effect)
-    for run in (without, protected):
-        totals = Totals.of(run, cases)
-        console.print(
-            f"{run.name}: {totals.happened} effects where {wanted} were wanted, "
-            f"{totals.duplicates} duplicates, {totals.missing} missing ({run.seconds:.1f} s)",
-            style=_WRONG if totals.duplicates or totals.missing else _RIGHT,
-            highlight=False,
-        )
+    """Print what both runs did: by invoice, as the package counted it, and in total."""
+    for table in (_by_invoice(without, protected, cases), _counted(protected), _in_total(without, protected, cases)):
+        console.print(table)
+        console.print()
+
+
+def conclude(console: Console, without: Run, protected: Run, cases: Sequence[Case], found: Sequence[str]) -> None:
+    """Print in words what has been seen, or what went wrong."""
+    for problem in found:
+        console.print(problem, style=_WRONG, highlight=False)
+    if found:
+        console.print("The demo failed: it did not show what it promises.", style=_WRONG)
+        return
+    bare, guarded = Totals.of(without, cases), Totals.of(protected, cases)
+    console.print(
+        f"The same faults made {bare.duplicates} duplicates without {PACKAGE}, {guarded.duplicates or 'none'} with it.",
+        style="bold green",
+        highlight=False,
+    )
 
 
 def _by_invoice(without: Run, protected: Run, cases: Sequence[Case]) -> Table:
-    table = Table(title="What really happened: cards, messages, files, rows of each invoice", box=box.SIMPLE_HEAD)
+    legend = "C cards, M messages, F files, R rows: 1 of each is right"
+    table = _table("What really happened for each invoice", legend)
     table.add_column("invoice")
-    table.add_column("what goes wrong", max_width=46)
+    table.add_column("what goes wrong")
     for run in (without, protected):
-        table.add_column(run.name, justify="center")
+        table.add_column(f"{run.name}\nC  M  F  R", justify="center")
     for case in cases:
         table.add_row(case.invoice.id, case.story, _counts(without, case), _counts(protected, case))
     return table
@@ -118,22 +141,48 @@ def _counts(run: Run, case: Case) -> Text:
 
 
 def _in_total(without: Run, protected: Run, cases: Sequence[Case]) -> Table:
-    table = Table(title="In total", box=box.SIMPLE_HEAD)
+    table = _table("In total")
     table.add_column("effect")
-    for heading in ("expected", without.name, "duplicates", protected.name, "duplicates", "missing"):
+    for heading in ("wanted", "happened", "duplicates", "missing"):
         table.add_column(heading, justify="right")
-    for effect in Effect:
-        table.add_row(
-            effect.value,
-            str(len(cases)),
-            str(len(without.ledger.of(effect))),
-            _zero_is_right(without.duplicates(effect, cases)),
-            str(len(protected.ledger.of(effect))),
-            _zero_is_right(protected.duplicates(effect, cases)),
-            _zero_is_right(protected.missing(effect, cases)),
-        )
+    for run in (without, protected):
+        table.add_row(Text(f"{run.name} {PACKAGE}", style="bold"))
+        for effect in Effect:
+            table.add_row(f"  {effect.value}s", *_cells(Totals.of(run, cases, effect)))
+        table.add_row("  all", *_cells(Totals.of(run, cases)), end_section=True)
     return table
 
 
-def _zero_is_right(number: int) -> Text:
-    return Text(str(number), style=_WRONG if number else _RIGHT)
+def _cells(totals: Totals) -> list[Text]:
+    right = totals.happened == totals.wanted
+    return [
+        Text(str(totals.wanted)),
+        Text(str(totals.happened), style=_RIGHT if right else _WRONG),
+        *(Text(str(number), style=_WRONG if number else _RIGHT) for number in (totals.duplicates, totals.missing)),
+    ]
+
+
+def _counted(run: Run) -> Table:
+    looks = sum(run.ledger.requests(name) for name in LOOKS)
+    table = _table(
+        "get_idempotency_stats() at the end of the run with it",
+        f"{looks} requests looked for the effect of a lost answer, before a second try",
+    )
+    table.add_column("counter")
+    table.add_column("value", justify="right")
+    table.add_column("that is")
+    for name, meaning in _STATS.items():
+        table.add_row(name, f"{run.stats.get(name, 0):.4g}", meaning)
+    return table
+
+
+def _table(title: str, caption: str | None = None) -> Table:
+    return Table(
+        title=title,
+        caption=caption,
+        box=box.ROUNDED,
+        title_style="bold",
+        caption_style="dim",
+        title_justify="left",
+        caption_justify="left",
+    )

@@ -30,11 +30,6 @@ class Case:
     again: bool = False
 
     @property
-    def kills(self) -> bool:
-        """Whether the automation is killed while it handles this invoice."""
-        return any(Fault.CALLER_KILLED in faults for faults in self.faults.values())
-
-    @property
     def planned_duplicates(self) -> int:
         """How many effects too many this case makes where nothing prevents them.
 
@@ -55,26 +50,26 @@ def _invoice(number: int, customer: str, amount: str) -> Invoice:
 
 CASES = (
     Case(_invoice(1, "Aurora Ltd", "120.00"), "nothing goes wrong"),
-    Case(_invoice(2, "Borealis SA", "75.50"), "the webhook arrives twice at once", copies=2),
+    Case(_invoice(2, "Borealis SA", "75.50"), "webhook delivered twice at once", copies=2),
     Case(_invoice(3, "Cirrus GmbH", "310.00"), "work done, connection closed", _everywhere(Fault.DROPPED_AFTER)),
     Case(_invoice(4, "Delta BV", "42.00"), "503, nothing done", _everywhere(Fault.UNAVAILABLE)),
     Case(_invoice(5, "Eos AB", "990.00"), "work done, answer too late", _everywhere(Fault.LATE)),
     Case(_invoice(6, "Fjord AS", "18.25"), "connection closed, nothing done", _everywhere(Fault.DROPPED_BEFORE)),
     Case(
         _invoice(7, "Glacier Inc", "640.00"),
-        "killed (SIGKILL) between the card and its answer",
-        {"trello.create": [Fault.CALLER_KILLED]},
+        "503, then work done, connection closed",
+        _everywhere(Fault.UNAVAILABLE, Fault.DROPPED_AFTER),
     ),
     Case(
         _invoice(8, "Halo Oy", "205.00"),
-        "twice at once, and the first answers are lost",
+        "twice at once, first answers lost",
         _everywhere(Fault.DROPPED_AFTER),
         copies=2,
     ),
-    Case(_invoice(9, "Iris SpA", "57.80"), "delivered once more, much later", again=True),
+    Case(_invoice(9, "Iris SpA", "57.80"), "webhook delivered once more, later", again=True),
     Case(
         _invoice(10, "Juniper KK", "133.70"),
-        "two answers lost in a row; then the search for it fails too",
+        "two answers lost, then the search fails",
         {
             **_everywhere(Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER),
             "drive.list": [Fault.UNAVAILABLE, Fault.DROPPED_BEFORE],

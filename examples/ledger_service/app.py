@@ -4,7 +4,6 @@ import json
 import select
 import socket
 import threading
-from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -22,10 +21,6 @@ _UNAVAILABLE = Response({"ok": False, "error": "service_unavailable"}, HTTPStatu
 _PATIENCE_SECONDS = 10.0
 
 
-def _ignore() -> None:
-    pass
-
-
 class LedgerService:
     """The loopback service, from `with` to the end of its block.
 
@@ -33,14 +28,12 @@ class LedgerService:
         ledger: What really happened.
         plan: What goes wrong.
         url: Where it listens, without a final slash.
-        kill_caller: Called for `Fault.CALLER_KILLED`, after the work and before the answer.
     """
 
-    def __init__(self, plan: Plan | None = None, *, kill_caller: Callable[[], None] = _ignore) -> None:
+    def __init__(self, plan: Plan | None = None) -> None:
         """Bind a free port of the loopback interface; nothing is served before `with`."""
         self.ledger = Ledger()
         self.plan = plan or Plan()
-        self.kill_caller = kill_caller
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -71,8 +64,6 @@ class LedgerService:
         response = route.endpoint(self.ledger, request, match)
         if fault is Fault.LATE:
             _wait_for_hang_up(connection)
-        elif fault is Fault.CALLER_KILLED:
-            self.kill_caller()
         return None if fault else response
 
 

@@ -36,10 +36,10 @@ class Request:
         found = _INVOICE.search(f"{self.path} {self.query} {self.body.decode(errors='replace')}")
         return found.group() if found else ""
 
-    def form(self) -> dict[str, str]:
-        """Return the fields of a form, or of a JSON object whose values are all texts."""
+    def form(self) -> dict[str, Any]:
+        """Return the fields of a form, or of a JSON object."""
         if self.content_type.startswith("application/json"):
-            fields: dict[str, str] = json.loads(self.body)
+            fields: dict[str, Any] = json.loads(self.body)
             return fields
         return {name: values[-1] for name, values in parse_qs(self.body.decode()).items()}
 

@@ -3,7 +3,6 @@
 import http.client
 import json
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,12 +15,12 @@ class UndeliverableError(Exception):
     """The receiver acknowledged none of the deliveries."""
 
 
-def deliver(event: dict[str, Any], receiver: Callable[[], str]) -> int:
+def deliver(event: dict[str, Any], receiver: str) -> int:
     """Send an event until the receiver acknowledges it.
 
     Args:
         event: What is sent, as JSON.
-        receiver: Gives the receiver's URL, and may block until there is one: a receiver that died is restarted.
+        receiver: The receiver's URL.
 
     Returns:
         How many deliveries it took.
@@ -30,13 +29,13 @@ def deliver(event: dict[str, Any], receiver: Callable[[], str]) -> int:
         UndeliverableError: No delivery was acknowledged.
     """
     for number in range(1, _MAX_DELIVERIES + 1):
-        if _is_acknowledged(event, receiver()):
+        if _is_acknowledged(event, receiver):
             return number
     detail = f"{event} was not acknowledged in {_MAX_DELIVERIES} deliveries"
     raise UndeliverableError(detail)
 
 
-def deliver_at_once(event: dict[str, Any], receiver: Callable[[], str], copies: int) -> None:
+def deliver_at_once(event: dict[str, Any], receiver: str, copies: int) -> None:
     """Send the same event `copies` times at the same moment, each until it is acknowledged."""
     ready = threading.Barrier(copies)
 

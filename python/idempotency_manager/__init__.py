@@ -1,7 +1,6 @@
 """An action never silently runs twice, and a result is never silently lost."""
 
-from __future__ import annotations
-
+from ._async_manager import AsyncIdempotencyManager
 from ._config import IdempotencyConfig
 from ._core import (
     Attempt,
@@ -11,15 +10,12 @@ from ._core import (
     Execution,
     IdempotencyRecord,
     IdempotencyStats,
-    after_fork_in_child,
     canonicalize,
     current_execution,
     generate_idempotency_key,
     params_are_equivalent,
     parse_idempotency_key,
-    stop_all,
 )
-from ._decorator import idempotent
 from ._default import (
     aexecute_with_idempotency,
     check_executed,
@@ -44,7 +40,9 @@ from ._default import (
     start_auto_cleanup,
     stop_auto_cleanup,
 )
-from ._manager import AsyncIdempotencyManager, IdempotencyManager
+from ._idempotent import idempotent
+from ._manager import IdempotencyManager
+from ._process import watch as _watch
 from ._signal import signal
 from ._types import NOT_EXECUTED, Clock, Codec, State
 from .exceptions import (
@@ -156,25 +154,17 @@ _LATER = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes are of any type
-    """Make what is imported late."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - only here
+if not TYPE_CHECKING:  # or a checker would take every name that anybody writes for one of these
 
-    value = getattr(import_module(f".{_LATER[name]}", __name__), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> "Any":
+        """Make what is imported late."""
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - only here
 
-
-def _register_hooks() -> None:
-    """Begin anew in forked children, and end the threads at exit."""
-    import atexit  # noqa: PLC0415 - built in
-    import os  # noqa: PLC0415 - imported by every interpreter
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=after_fork_in_child)
-    atexit.register(stop_all)
+        value = getattr(import_module(f".{_LATER[name]}", __name__), name)
+        globals()[name] = value
+        return value
 
 
-_register_hooks()
+_watch()

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from ._config import make_config, replaced, store_url
 from ._core import Core
-from ._options import native_settings, read_options
+from ._decorator import decorator
+from ._duration import to_timedelta
+from ._options import microseconds, native_settings, read_options
 from .exceptions import InvalidActionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
+    from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
     from ._action import ActionLike
     from ._config import IdempotencyConfig
     from ._duration import Duration
+    from ._signatures import Decorator, FunctionOptions, Idempotent, Settings
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
 
 
 class BaseManager:
     """Owns one store; see `IdempotencyManager` and `AsyncIdempotencyManager`."""
 
-    def __init__(self, store: str | None = None, /, **config: Any) -> None:  # noqa: ANN401 - each setting has its own type
+    def __init__(self, store: str | None = None, /, **config: Unpack[Settings]) -> None:
         store = config.pop("store", store)
         self._config = make_config(store, config)
         scalars, policies = native_settings(self._config)
@@ -31,7 +39,7 @@ class BaseManager:
         """The configuration; frozen."""
         return self._config
 
-    def configure(self, **config: Any) -> None:  # noqa: ANN401 - each setting has its own type
+    def configure(self, **config: Unpack[Settings]) -> None:
         """Change the configuration at once, on a live manager; what is under way ends under the old one.
 
         Args:
@@ -45,7 +53,7 @@ class BaseManager:
         self._core.configure(store_url(changed).text, *native_settings(changed))
         self._config = changed
 
-    def generate_key(self, action: ActionLike | None = None, /, **fields: Any) -> str:  # noqa: ANN401 - an action's fields
+    def generate_key(self, action: ActionLike | None = None, /, **fields: Any) -> str:
         """Give the key of an action under this configuration: `signal_id:action:target:params_hash`.
 
         Args:
@@ -60,11 +68,16 @@ class BaseManager:
             raise InvalidActionError("give an action or its fields, not both")
         return self._core.key(fields if action is None else action)
 
-    def idempotent(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:  # noqa: ANN401 - see `idempotent`
-        """Decorate a function with this manager; the options are those of `idempotent`."""
-        from ._decorator import idempotent  # noqa: PLC0415 - it needs this module for its types
+    if TYPE_CHECKING:
 
-        return idempotent(function, manager=self, **options)  # type: ignore[call-overload]
+        @overload
+        def idempotent(self, function: None = None, /, **options: Unpack[FunctionOptions]) -> Decorator: ...
+        @overload
+        def idempotent(self, function: Callable[P, T], /, **options: Unpack[FunctionOptions]) -> Idempotent[P, T]: ...
+
+    def idempotent(self, function: Any = None, /, **options: Any) -> Any:
+        """Decorate a function with this manager; the options are those of `idempotent`."""
+        return decorator(function, self._core, self._config.lease, options)
 
     def _options(self, ttl: Duration | None, options: Mapping[str, Any]) -> dict[str, Any] | None:
         if ttl is None and not options:
@@ -98,3 +111,22 @@ def resolution(result: object, unset: object, *, not_executed: bool) -> bool:
 
 UNSET: Any = object()
 """A result that is not given, since None is one."""
+
+HOUR = timedelta(hours=1)
+"""What is soon, unless somebody says otherwise."""
+
+
+def within_micros(within: Duration) -> int:
+    """Read how far to look ahead, in microseconds."""
+    return microseconds(to_timedelta(within, "within"))
+
+
+def whole_count(count: object) -> int:
+    """Check a number of records.
+
+    Raises:
+        InvalidActionError: It is none.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise InvalidActionError(f"count={count!r}: give a whole number of records, 0 or more")
+    return count

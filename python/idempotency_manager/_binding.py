@@ -17,7 +17,8 @@ def signal_text(value: object) -> str:
         InvalidActionError: It is anything else, whose text might not be the same twice.
     """
     if isinstance(value, str):
-        return str(value)
+        # The text itself: `str` of an Enum that is text, too, is its name.
+        return str.__str__(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(int(value))
     if type(value).__name__ == "UUID" and type(value).__module__ == "uuid":
@@ -25,7 +26,7 @@ def signal_text(value: object) -> str:
     raise InvalidActionError(f"signal_id is {type(value).__name__}: give text, an integer or a UUID")
 
 
-def follow(value: Any, path: tuple[str, ...], root: str) -> Any:  # noqa: ANN401 - the user's objects
+def follow(value: Any, path: tuple[str, ...], root: str) -> Any:
     """Follow a dotted path of attributes or keys.
 
     Raises:
@@ -69,10 +70,6 @@ class Binder:
         self._has_receiver = has_receiver
         self._signature: Any = None
 
-    def take_receiver(self) -> None:
-        """Learn that the first parameter is the object that a method is called on."""
-        self._has_receiver = True
-
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[object, Mapping[str, Any]]:
         """Bind a call.
 
@@ -87,7 +84,12 @@ class Binder:
             from inspect import signature  # noqa: PLC0415 - dear, and needed for few functions
 
             self._signature = signature(self._function)
-        bound = self._signature.bind(*args, **kwargs)
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as problem:
+            # As Python says it, which names the function.
+            name = getattr(self._function, "__qualname__", None) or repr(self._function)
+            raise TypeError(f"{name}() {problem}") from None
         bound.apply_defaults()
         arguments: dict[str, Any] = bound.arguments
         return self._find_signal(arguments, args, kwargs), self._find_params(arguments, args, kwargs)
@@ -98,7 +100,9 @@ class Binder:
         if callable(self._signal):
             found = self._signal(*args, **kwargs)
             if found is None:
-                raise InvalidActionError("signal_id=… returned None: return the id of the event that asks for the action")
+                raise InvalidActionError(
+                    "signal_id=… returned None: return the id of the event that asks for the action"
+                )
             return found
         root, path = self._signal
         found = follow(arguments[root], path, root)

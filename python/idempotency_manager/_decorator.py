@@ -1,4 +1,4 @@
-"""`idempotent`: checks how a function is decorated, and makes the native wrapper."""
+"""Checks how a function is decorated, and makes the native wrapper."""
 
 from __future__ import annotations
 
@@ -15,55 +15,32 @@ from .exceptions import ConfigurationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
-    from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+    from typing import Any
 
     from ._core import IdempotencyRecord
-    from ._duration import Duration
-    from ._manager import AsyncIdempotencyManager, IdempotencyManager
-    from ._types import Codec, OnConcurrent, OnInDoubt
-
-    P = ParamSpec("P")
-    T = TypeVar("T")
-    T_co = TypeVar("T_co", covariant=True)
-    Receiver = TypeVar("Receiver")
-
-    class Idempotent(Protocol[P, T_co]):
-        """A decorated function: called as the function is, with helpers for its keys."""
-
-        __name__: str
-        __qualname__: str
-        __wrapped__: Callable[P, T_co]
-
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co: ...
-        def key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
-        def record(self, *args: P.args, **kwargs: P.kwargs) -> IdempotencyRecord | None: ...
-        def clear(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
-        @overload
-        def __get__(self, instance: None, owner: type | None = None, /) -> Idempotent[P, T_co]: ...
-        @overload
-        def __get__(
-            self: Idempotent[Concatenate[Receiver, P2], T_co], instance: Receiver, owner: type | None = None, /
-        ) -> Idempotent[P2, T_co]: ...
-
-    P2 = ParamSpec("P2")
-
-    class Decorator(Protocol):
-        """What `idempotent(target=…)` gives: decorates a function and keeps its signature."""
-
-        @overload
-        def __call__(self, function: staticmethod[P, T], /) -> staticmethod[P, T]: ...
-        @overload
-        def __call__(self, function: Callable[P, T], /) -> Idempotent[P, T]: ...
-
 
 _HELPED = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__", "__type_params__")
 # What `inspect` takes for the marks of a function: with them a wrapper of a coroutine function is one for it too.
 _FUNCTION_LIKE = ("__code__", "__defaults__", "__kwdefaults__")
 
 
-def decorate(function: Any, manager: Core | None, lease: timedelta, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any callable, and a wrapper of it
+def decorator(function: Any, manager: Core | None, lease: timedelta, options: Mapping[str, Any]) -> Any:
+    """Wrap a function, or make what wraps the one that it is given; see `decorate`."""
+    if function is None:
+        return lambda function: decorate(function, manager, lease, options)
+    return decorate(function, manager, lease, options)
+
+
+def decorate(
+    function: Any,
+    manager: Core | None,
+    lease: timedelta,
+    options: Mapping[str, Any],
+    *,
+    has_receiver: bool | None = None,
+) -> Any:
     """Wrap a function, a method or a coroutine function.
 
     Args:
@@ -71,19 +48,21 @@ def decorate(function: Any, manager: Core | None, lease: timedelta, options: Map
         manager: The native half of the manager, or None for the default one at the time of each call.
         lease: The manager's, which a time to live must not undercut.
         options: The arguments of `idempotent`, as they were given.
+        has_receiver: Whether the first parameter is the object that a method is called on; by its name if None.
 
     Raises:
         ConfigurationError: It can't be decorated so; the error says what to write instead.
     """
     if isinstance(function, staticmethod | classmethod):
-        return type(function)(decorate(function.__func__, manager, lease, options))
+        is_bound = isinstance(function, classmethod)
+        return type(function)(decorate(function.__func__, manager, lease, options, has_receiver=is_bound))
     name = getattr(function, "__qualname__", repr(function))
     if not callable(function) or isinstance(function, type):
         raise ConfigurationError(f"@idempotent decorates functions, and {name} is {_kind(function)}")
     if is_generator_function(function):
         problem = f"{name} is a generator, which runs only as far as somebody iterates"
         raise ConfigurationError(f"{problem}: decorate a function that returns its items in a list")
-    lint = _Lint(function, name, options)
+    lint = _Lint(function, name, options, has_receiver)
     rest = {key: value for key, value in options.items() if key not in _Lint.OPTIONS}
     read = read_options(rest, lease)
     if "converter" not in read and "codec" not in read and options.get("result_type") is None:
@@ -101,13 +80,13 @@ def _kind(function: object) -> str:
 
 
 def _wrap(
-    function: Any,  # noqa: ANN401 - any callable
+    function: Any,
     lint: _Lint,
     manager: Core | None,
     options: dict[str, Any],
     *,
     is_async: bool,
-) -> Any:  # noqa: ANN401 - a wrapper of it
+) -> Any:
     direct = lint.parameters.variable == [] and not callable(lint.signal) and not lint.path and lint.by_callable is None
     binder = Binder(
         function,
@@ -118,7 +97,12 @@ def _wrap(
         has_receiver=lint.has_receiver,
     )
     named = [
-        (parameter.name, parameter.positional, parameter.keyword, (parameter.default,) if parameter.has_default else None)
+        (
+            parameter.name,
+            parameter.positional,
+            parameter.keyword,
+            (parameter.default,) if parameter.has_default else None,
+        )
         for parameter in lint.parameters.named
     ]
     wrapper = idempotent_function(
@@ -144,7 +128,7 @@ def _wrap(
     return wrapper
 
 
-def _mark_as_coroutine_function(wrapper: Any) -> None:  # noqa: ANN401 - the native wrapper
+def _mark_as_coroutine_function(wrapper: Any) -> None:
     """Say so in the way `inspect.iscoroutinefunction` (3.12 on) looks for; on 3.11 the code's flags do."""
     if sys.version_info >= (3, 12):
         from inspect import markcoroutinefunction  # noqa: PLC0415 - dear, and needed for coroutine functions only
@@ -159,11 +143,18 @@ class _Lint:
 
     OPTIONS = ("target", "action", "signal_id", "params", "exclude")
 
-    def __init__(self, function: Any, name: str, options: Mapping[str, Any]) -> None:  # noqa: ANN401 - any callable
+    def __init__(
+        self,
+        function: Any,
+        name: str,
+        options: Mapping[str, Any],
+        has_receiver: bool | None,
+    ) -> None:
         self._name = name
         self.parameters: Parameters = read_parameters(function)
         names = self.parameters.names
-        self.has_receiver = bool(names) and names[0] in ("self", "cls")
+        by_name = bool(names) and names[0] in ("self", "cls")
+        self.has_receiver = by_name if has_receiver is None else has_receiver
         self.target = self._text("target", options.get("target"), 'write @idempotent(target="trello")')
         own_name = getattr(function, "__name__", None)
         action = options.get("action")
@@ -176,7 +167,9 @@ class _Lint:
         self.exclude = self._exclude(options.get("exclude") or ())
         own = names[1:] if self.has_receiver else names
         self.params = [
-            own_name for own_name in own if own_name not in self.exclude and (self.only is None or own_name in self.only)
+            own_name
+            for own_name in own
+            if own_name not in self.exclude and (self.only is None or own_name in self.only)
         ]
 
     def _text(self, field: str, value: object, remedy: str) -> str:
@@ -220,7 +213,7 @@ class _Lint:
         return frozenset(excluded)
 
     @staticmethod
-    def _names(option: str, given: Any) -> Iterable[object]:  # noqa: ANN401 - the user's
+    def _names(option: str, given: Any) -> Iterable[object]:
         if isinstance(given, str):
             raise refusal(option, given, "one text, not names", f'write {option}=("{given}",)')
         try:
@@ -235,11 +228,11 @@ class BoundIdempotent:
 
     __slots__ = ("__func__", "__self__", "__weakref__")
 
-    def __init__(self, function: Any, receiver: object) -> None:  # noqa: ANN401 - the native wrapper
+    def __init__(self, function: Any, receiver: object) -> None:
         self.__func__ = function
         self.__self__ = receiver
 
-    def __call__(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - the function's
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         """Call the method."""
         return self.__func__(self.__self__, *args, **kwargs)
 
@@ -256,11 +249,11 @@ class BoundIdempotent:
         return self.__func__.core().clear(self.key(*args, **kwargs)).wait()  # type: ignore[no-any-return]
 
     @property
-    def __wrapped__(self) -> Any:  # noqa: ANN401 - the method that was decorated
+    def __wrapped__(self) -> Any:
         """The undecorated method, bound: `inspect.signature` looks there."""
         return self.__func__.__wrapped__.__get__(self.__self__)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the function's
+    def __getattr__(self, name: str) -> Any:
         """Look everything else up on the function, as methods do."""
         return getattr(self.__func__, name)
 
@@ -273,127 +266,9 @@ class BoundIdempotent:
     def __hash__(self) -> int:
         return hash((id(self.__func__), id(self.__self__)))
 
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, str]]:
+        """Copy and pickle as methods do: the object, and the method's name."""
+        return getattr, (self.__self__, self.__func__.__name__)
+
     def __repr__(self) -> str:
         return f"<bound {self.__func__!r} of {self.__self__!r}>"
-
-
-if TYPE_CHECKING:
-
-    @overload
-    def idempotent(
-        function: None = None,
-        /,
-        *,
-        target: str,
-        action: str | None = None,
-        signal_id: str | Callable[..., str] | None = None,
-        params: Iterable[str] | Callable[..., Mapping[str, Any]] | None = None,
-        exclude: Iterable[str] = (),
-        ttl: Duration | None = None,
-        manager: IdempotencyManager | AsyncIdempotencyManager | None = None,
-        on_concurrent: OnConcurrent | None = None,
-        on_in_doubt: OnInDoubt | None = None,
-        in_doubt_on: tuple[type[BaseException], ...] | None = None,
-        latch: bool = False,
-        not_executed_on: tuple[type[BaseException], ...] | None = None,
-        replay_errors: tuple[type[Exception], ...] | None = None,
-        result_type: Any = None,
-        codec: Codec | None = None,
-    ) -> Decorator: ...
-    @overload
-    def idempotent(
-        function: Callable[P, T],
-        /,
-        *,
-        target: str,
-        action: str | None = None,
-        signal_id: str | Callable[..., str] | None = None,
-        params: Iterable[str] | Callable[..., Mapping[str, Any]] | None = None,
-        exclude: Iterable[str] = (),
-        ttl: Duration | None = None,
-        manager: IdempotencyManager | AsyncIdempotencyManager | None = None,
-        on_concurrent: OnConcurrent | None = None,
-        on_in_doubt: OnInDoubt | None = None,
-        in_doubt_on: tuple[type[BaseException], ...] | None = None,
-        latch: bool = False,
-        not_executed_on: tuple[type[BaseException], ...] | None = None,
-        replay_errors: tuple[type[Exception], ...] | None = None,
-        result_type: Any = None,
-        codec: Codec | None = None,
-    ) -> Idempotent[P, T]: ...
-
-
-def idempotent(  # noqa: PLR0913 - the contract's
-    function: Any = None,  # noqa: ANN401 - any callable
-    /,
-    *,
-    target: str | None = None,
-    action: str | None = None,
-    signal_id: str | Callable[..., str] | None = None,
-    params: Iterable[str] | Callable[..., Mapping[str, Any]] | None = None,
-    exclude: Iterable[str] = (),
-    ttl: Duration | None = None,
-    manager: IdempotencyManager | AsyncIdempotencyManager | None = None,
-    on_concurrent: OnConcurrent | None = None,
-    on_in_doubt: OnInDoubt | None = None,
-    in_doubt_on: tuple[type[BaseException], ...] | None = None,
-    latch: bool = False,  # noqa: FBT002 - the contract's
-    not_executed_on: tuple[type[BaseException], ...] | None = None,
-    replay_errors: tuple[type[Exception], ...] | None = None,
-    result_type: Any = None,  # noqa: ANN401 - an annotation
-    codec: Codec | None = None,
-) -> Any:  # noqa: ANN401 - a wrapper, or what makes one
-    """Make a function run once for each signal and params, and hand its result to every duplicate.
-
-    Wraps a function, method or `async def`. The wrapper has `.key(*a, **kw)`, `.record(*a, **kw)`, `.clear(*a, **kw)`
-    and `__wrapped__`.
-
-    Args:
-        function: The function, where the decorator is used without `@`.
-        target: The platform that the action acts on, such as `"trello"`.
-        action: The action's type; the function's name if None.
-        signal_id: Where the signal is: a parameter's name, a dotted path of attributes or keys (`"event.id"`), or a
-            callable of the arguments. If None, the parameter `signal_id` where there is one, else the surrounding
-            `signal(…)`.
-        params: What the action is done with: parameters' names, or a callable of the arguments that returns a mapping.
-            If None, every argument but `self` and `cls` and the one that `signal_id` names.
-        exclude: Parameters' names to leave out.
-        ttl: How long the result is kept.
-        manager: Whose records they are; the default manager's at the time of each call if None.
-        on_concurrent: `"wait"` for an execution that is under way, or `"raise"`.
-        on_in_doubt: What the next caller of an action in doubt meets: `"raise"`, `"retry"`, or a reconciler.
-        in_doubt_on: Exceptions that leave it in doubt, besides those that are recognised.
-        latch: Whether the function calls `current_execution().dispatched()` right before the effect.
-        not_executed_on: Exceptions that prove that nothing happened.
-        replay_errors: Exceptions that are a final answer, recorded and replayed.
-        result_type: The result's type; the return annotation if None.
-        codec: What encodes the result, in place of the package's own.
-
-    Raises:
-        ConfigurationError: It can't be decorated so; the error says what to write instead.
-    """
-    options = {
-        "target": target,
-        "action": action,
-        "signal_id": signal_id,
-        "params": params,
-        "exclude": exclude,
-        "ttl": ttl,
-        "on_concurrent": on_concurrent,
-        "on_in_doubt": on_in_doubt,
-        "in_doubt_on": in_doubt_on,
-        "latch": latch or None,
-        "not_executed_on": not_executed_on,
-        "replay_errors": replay_errors,
-        "result_type": result_type,
-        "codec": codec,
-    }
-    if manager is None:
-        from ._default import current_lease  # noqa: PLC0415 - the default manager decorates with this very function
-
-        core, lease = None, current_lease()
-    else:
-        core, lease = manager._core, manager.config.lease  # noqa: SLF001 - this package's own
-    if function is None:
-        return lambda function: decorate(function, core, lease, options)
-    return decorate(function, core, lease, options)

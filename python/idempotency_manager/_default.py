@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from os import environ
+import os
+from _thread import RLock
 
 from ._core import set_default_core
 from ._manager import IdempotencyManager
@@ -11,20 +12,35 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import timedelta
-    from typing import Any, TypeVar
+    from typing import Any, TypeVar, Unpack
 
     from ._action import ActionLike
     from ._config import IdempotencyConfig
     from ._core import CacheInfo, CheckResult, IdempotencyRecord, IdempotencyStats
     from ._duration import Duration
+    from ._signatures import Settings
 
     T = TypeVar("T")
 
 
 class _Default:
-    """Holds the default manager."""
+    """Holds the default manager.
+
+    `turn` is held while it is made or changed: two threads that both made one would each keep records that the other
+    doesn't see. It can be taken again by its holder, for making a manager may run a finalizer that asks for one.
+    """
 
     manager: IdempotencyManager | None = None
+    turn = RLock()
+
+
+def _free_the_turn() -> None:
+    # Who held it when the process was forked is no thread of the child.
+    _Default.turn = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_the_turn)
 
 
 def get_manager() -> IdempotencyManager:
@@ -33,12 +49,20 @@ def get_manager() -> IdempotencyManager:
     Raises:
         ConfigurationError: A variable can't have its value; the error names it.
     """
-    if _Default.manager is None:
-        from ._environment import config_from_environment  # noqa: PLC0415 - needed once
+    manager = _Default.manager
+    return _make_manager() if manager is None else manager
 
-        set_manager(IdempotencyManager(**config_from_environment(environ)))
-    assert _Default.manager is not None  # noqa: S101 - for the type checker: the line above has set it
-    return _Default.manager
+
+def _make_manager() -> IdempotencyManager:
+    from ._environment import config_from_environment  # noqa: PLC0415 - needed once
+
+    with _Default.turn:
+        if _Default.manager is None:
+            made = IdempotencyManager(**config_from_environment(os.environ))
+            if _Default.manager is None:
+                set_manager(made)
+        assert _Default.manager is not None  # noqa: S101 - for the type checker: the lines above have set it
+        return _Default.manager
 
 
 def set_manager(manager: IdempotencyManager | None) -> IdempotencyManager | None:
@@ -46,8 +70,9 @@ def set_manager(manager: IdempotencyManager | None) -> IdempotencyManager | None
 
     None has the next use make a new one of the environment.
     """
-    before, _Default.manager = _Default.manager, manager
-    set_default_core(None if manager is None else manager._core)  # noqa: SLF001 - this package's own
+    with _Default.turn:
+        before, _Default.manager = _Default.manager, manager
+        set_default_core(None if manager is None else manager._core)  # noqa: SLF001 - this package's own
     return before
 
 
@@ -61,7 +86,7 @@ def current_lease() -> timedelta:
     return lease
 
 
-def configure(**config: Any) -> None:  # noqa: ANN401 - each setting has its own type
+def configure(**config: Unpack[Settings]) -> None:
     """Change the default manager's configuration; see `IdempotencyManager.configure`."""
     get_manager().configure(**config)
 
@@ -78,7 +103,7 @@ def check_executed(key: str, /) -> CheckResult:
 
 def mark_executed(
     key: str,
-    result: Any,  # noqa: ANN401 - any result
+    result: Any,
     ttl: Duration | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:

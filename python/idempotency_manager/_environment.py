@@ -61,11 +61,11 @@ def _flag(variable: str, text: str) -> bool:
     return flag
 
 
-def _store(variable: str, text: str) -> Any:  # noqa: ANN401 - a StoreUrl, which make_config takes as it is
+def _store(variable: str, text: str) -> Any:
     return read_field("store", text.strip(), variable)
 
 
-def _namespace(variable: str, text: str) -> Any:  # noqa: ANN401 - text
+def _namespace(variable: str, text: str) -> Any:
     return read_field("namespace", text, variable)
 
 

@@ -1,42 +1,28 @@
-"""The managers: one for threads, one for asyncio tasks, over the same native core."""
+"""The manager for threads, with what asyncio tasks need beside it."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from ._base import UNSET, BaseManager, resolution
-from ._duration import to_timedelta
-from ._options import microseconds, read_ttl
+from ._base import HOUR, UNSET, BaseManager, resolution, whole_count, within_micros
+from ._options import read_ttl
 from ._parameters import is_coroutine_function
 from ._types import final
-from ._walk import Walk, arun, fetch, filtered_keys, run
+from ._walk import Walk, fetch, filtered_keys, run
 from .exceptions import InvalidActionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from types import TracebackType
-    from typing import Any, Self, TypeVar
+    from typing import Any, Self, TypeVar, Unpack
 
     from ._action import ActionLike
     from ._core import Attempt, CacheInfo, CheckResult, IdempotencyRecord, IdempotencyStats
     from ._duration import Duration
+    from ._signatures import CallOptions
     from ._types import State
 
     T = TypeVar("T")
-
-_HOUR = timedelta(hours=1)
-
-
-def _within(within: Duration) -> int:
-    return microseconds(to_timedelta(within, "within"))
-
-
-def _count(count: int) -> int:
-    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-        raise InvalidActionError(f"count={count!r}: give a whole number of records, 0 or more")
-    return count
 
 
 def _check_executor(executor: object) -> None:
@@ -79,7 +65,7 @@ class IdempotencyManager(BaseManager):
         executor: Callable[[], T],
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Unpack[CallOptions],
     ) -> T:
         """Run the executor once and keep its result for every duplicate.
 
@@ -103,7 +89,7 @@ class IdempotencyManager(BaseManager):
             ResultNotRecordedError: The effect happened and the store can't be told; the error carries the result.
         """
         _check_executor(executor)
-        return self._core.execute(action, executor, self._options(ttl, options))  # type: ignore[no-any-return]
+        return self._core.execute(action, executor, self._options(ttl, options))
 
     def aexecute(
         self,
@@ -111,7 +97,7 @@ class IdempotencyManager(BaseManager):
         executor: Callable[[], Awaitable[T]],
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Unpack[CallOptions],
     ) -> Coroutine[Any, Any, T]:
         """Do the same as `execute` in an asyncio task, with an executor that is awaited."""
         return self._core.aexecute(action, executor, self._options(ttl, options))
@@ -121,7 +107,7 @@ class IdempotencyManager(BaseManager):
         action: ActionLike,
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Unpack[CallOptions],
     ) -> AbstractContextManager[Attempt]:
         """Claim the right to execute for a `with` block, which ends it by `attempt.complete(result)` or `.release()`.
 
@@ -134,7 +120,7 @@ class IdempotencyManager(BaseManager):
         action: ActionLike,
         *,
         ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
+        **options: Unpack[CallOptions],
     ) -> AbstractAsyncContextManager[Attempt]:
         """Do the same as `claim` for an `async with` block."""
         return self._core.claim(action, self._options(ttl, options))
@@ -148,7 +134,7 @@ class IdempotencyManager(BaseManager):
     def mark_executed(
         self,
         key: str,
-        result: Any,  # noqa: ANN401 - any result
+        result: Any,
         ttl: Duration | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
@@ -158,8 +144,8 @@ class IdempotencyManager(BaseManager):
             key: The key.
             result: The result.
             ttl: How long it is kept; `default_ttl` if None.
-            metadata: `signal_id`, `action_type`, `target`, `params` and `context`, as on the record. Without params, any
-                params match.
+            metadata: `signal_id`, `action_type`, `target`, `params` and `context`, as on the record. Without params,
+                any params match.
         """
         micros = None if ttl is None else read_ttl(ttl, self._config.lease)
         self._core.mark(key, result, micros, metadata or {}).wait()
@@ -169,7 +155,7 @@ class IdempotencyManager(BaseManager):
         key: str,
         /,
         *,
-        result: Any = UNSET,  # noqa: ANN401 - any result
+        result: Any = UNSET,
         not_executed: bool = False,
     ) -> None:
         """Say what became of an action in doubt: it happened, with this result, or it did not.
@@ -202,9 +188,9 @@ class IdempotencyManager(BaseManager):
         """Give the keys of a signal, by index."""
         return self._core.find_by_signal_id(signal_id).wait()
 
-    def get_expiring_soon(self, within: Duration = _HOUR, /) -> list[IdempotencyRecord]:
+    def get_expiring_soon(self, within: Duration = HOUR, /) -> list[IdempotencyRecord]:
         """Give the records that end within a duration, the next to end first."""
-        return run(fetch(self._core, self._core.find_expiring(_within(within))))
+        return run(fetch(self._core, self._core.find_expiring(within_micros(within))))
 
     def get_in_doubt(self) -> list[IdempotencyRecord]:
         """Give the records in doubt, lapsed claims included."""
@@ -229,7 +215,7 @@ class IdempotencyManager(BaseManager):
 
     def cleanup_oldest_entries(self, count: int, /) -> int:
         """Remove up to `count` finished records, those that finished first; answers with their number."""
-        return self._core.remove_oldest(_count(count)).wait()
+        return self._core.remove_oldest(whole_count(count)).wait()
 
     def clear_key(self, key: str, /) -> bool:
         """Forget a key, whatever its state; answers whether there was a live record."""
@@ -252,144 +238,3 @@ class IdempotencyManager(BaseManager):
     def cache_info(self) -> CacheInfo:
         """Tell how full the store is."""
         return self._core.cache_info().wait()
-
-
-@final
-class AsyncIdempotencyManager(BaseManager):
-    """The same constructor and the same operations under the same names as coroutines, over the same core.
-
-    `execute` takes an async or a plain executor; `claim` is an async context manager; `iter_records` an async iterator;
-    `generate_key`, `config`, `configure` and `idempotent` stay plain. `idempotent` wraps plain functions and coroutine
-    functions.
-    """
-
-    async def close(self) -> None:
-        """See `IdempotencyManager.close`."""
-        self._core.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    def execute(
-        self,
-        action: ActionLike,
-        executor: Callable[[], Awaitable[T]] | Callable[[], T],
-        *,
-        ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
-    ) -> Coroutine[Any, Any, T]:
-        """See `IdempotencyManager.execute`; the executor is awaited if what it returns can be."""
-        return self._core.aexecute(action, executor, self._options(ttl, options))
-
-    aexecute = execute
-
-    def claim(
-        self,
-        action: ActionLike,
-        *,
-        ttl: Duration | None = None,
-        **options: Any,  # noqa: ANN401 - each option has its own type
-    ) -> AbstractAsyncContextManager[Attempt]:
-        """See `IdempotencyManager.aclaim`."""
-        return self._core.claim(action, self._options(ttl, options))
-
-    aclaim = claim
-
-    async def check_executed(self, key: str, /) -> CheckResult:
-        """See `IdempotencyManager.check_executed`."""
-        return await self._core.check(key)
-
-    async def mark_executed(
-        self,
-        key: str,
-        result: Any,  # noqa: ANN401 - any result
-        ttl: Duration | None = None,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> None:
-        """See `IdempotencyManager.mark_executed`."""
-        micros = None if ttl is None else read_ttl(ttl, self._config.lease)
-        await self._core.mark(key, result, micros, metadata or {})
-
-    async def resolve_in_doubt(
-        self,
-        key: str,
-        /,
-        *,
-        result: Any = UNSET,  # noqa: ANN401 - any result
-        not_executed: bool = False,
-    ) -> None:
-        """See `IdempotencyManager.resolve_in_doubt`."""
-        executed = resolution(result, UNSET, not_executed=not_executed)
-        await self._core.resolve(key, executed, None if result is UNSET else result)
-
-    async def get_record(self, key: str, /) -> IdempotencyRecord | None:
-        """See `IdempotencyManager.get_record`."""
-        return await self._core.get(key)
-
-    async def get_keys(self, filter: Callable[[IdempotencyRecord], bool] | None = None, /) -> list[str]:  # noqa: A002 - the contract's
-        """See `IdempotencyManager.get_keys`."""
-        return await arun(filtered_keys(self._core, filter))
-
-    async def find_keys_by_action_type(self, action_type: str, /) -> list[str]:
-        """See `IdempotencyManager.find_keys_by_action_type`."""
-        return await self._core.find_by_action_type(action_type)
-
-    async def find_keys_by_target(self, target: str, /) -> list[str]:
-        """See `IdempotencyManager.find_keys_by_target`."""
-        return await self._core.find_by_target(target)
-
-    async def find_keys_by_signal_id(self, signal_id: str, /) -> list[str]:
-        """See `IdempotencyManager.find_keys_by_signal_id`."""
-        return await self._core.find_by_signal_id(signal_id)
-
-    async def get_expiring_soon(self, within: Duration = _HOUR, /) -> list[IdempotencyRecord]:
-        """See `IdempotencyManager.get_expiring_soon`."""
-        return await arun(fetch(self._core, self._core.find_expiring(_within(within))))
-
-    async def get_in_doubt(self) -> list[IdempotencyRecord]:
-        """See `IdempotencyManager.get_in_doubt`."""
-        return await arun(fetch(self._core, self._core.find_in_doubt()))
-
-    def iter_records(
-        self,
-        *,
-        action_type: str | None = None,
-        target: str | None = None,
-        signal_id: str | None = None,
-        state: State | None = None,
-    ) -> AsyncIterator[IdempotencyRecord]:
-        """See `IdempotencyManager.iter_records`."""
-        return Walk(self._core, action_type, target, signal_id, state).__aiter__()
-
-    async def cleanup_expired(self) -> int:
-        """See `IdempotencyManager.cleanup_expired`."""
-        return await self._core.cleanup_expired()
-
-    async def cleanup_oldest_entries(self, count: int, /) -> int:
-        """See `IdempotencyManager.cleanup_oldest_entries`."""
-        return await self._core.remove_oldest(_count(count))
-
-    async def clear_key(self, key: str, /) -> bool:
-        """See `IdempotencyManager.clear_key`."""
-        return await self._core.clear(key)
-
-    async def clear_all(self) -> int:
-        """See `IdempotencyManager.clear_all`."""
-        return await self._core.clear_all()
-
-    async def stats(self) -> IdempotencyStats:
-        """See `IdempotencyManager.stats`."""
-        return await self._core.stats()
-
-    async def reset_stats(self) -> None:
-        """See `IdempotencyManager.reset_stats`."""
-        await self._core.reset_stats()
-
-    async def cache_info(self) -> CacheInfo:
-        """See `IdempotencyManager.cache_info`."""
-        return await self._core.cache_info()

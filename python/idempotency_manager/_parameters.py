@@ -55,7 +55,8 @@ def _code_flags(function: object) -> int:
         function = inner
     code = getattr(function, "__code__", None)
     if code is None and not isinstance(function, type):
-        code = getattr(getattr(type(function), "__call__", None), "__code__", None)
+        # Not whether it can be called, but what a call of it runs.
+        code = getattr(getattr(type(function), "__call__", None), "__code__", None)  # noqa: B004
     return getattr(code, "co_flags", 0)
 
 
@@ -92,7 +93,9 @@ def _of_code(function: FunctionType) -> Parameters:
     for name in names[count : count + keyword_only]:
         default = (keyword_defaults[name],) if name in keyword_defaults else ()
         named.append(Parameter(name, default, positional=False, keyword=True))
-    variable = list(names[count + keyword_only :][: bool(code.co_flags & _VARARGS) + bool(code.co_flags & _VARKEYWORDS)])
+    variable = list(
+        names[count + keyword_only :][: bool(code.co_flags & _VARARGS) + bool(code.co_flags & _VARKEYWORDS)]
+    )
     return Parameters(named, variable)
 
 

@@ -41,7 +41,8 @@ def rebuild_exception(name: str, args: tuple[Any, ...], classes: tuple[type[Exce
 
 
 def _name(cls: type) -> str:
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    """Name a class as the native half does: `PyType_GetFullyQualifiedName` leaves these two modules out."""
+    return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _with_subclasses(classes: tuple[type[Exception], ...]) -> Iterator[type[Exception]]:

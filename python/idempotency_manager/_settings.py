@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SHORTEST_LEASE = timedelta(milliseconds=10)
 
 
-def read_field(name: str, value: object, shown_as: str | None = None) -> Any:  # noqa: ANN401 - each setting has its own type
+def read_field(name: str, value: object, shown_as: str | None = None) -> Any:
     """Check a value given for a setting, and bring it into the form it is kept in.
 
     Args:
@@ -55,11 +55,11 @@ def _store(value: object, field: str) -> StoreUrl:
     return StoreUrl(value, field)
 
 
-def _positive_duration(value: Any, field: str) -> timedelta:  # noqa: ANN401 - the user's
+def _positive_duration(value: Any, field: str) -> timedelta:
     return to_timedelta(value, field, positive=True)
 
 
-def _lease(value: Any, field: str) -> timedelta:  # noqa: ANN401 - the user's
+def _lease(value: Any, field: str) -> timedelta:
     lease = to_timedelta(value, field)
     if lease < _SHORTEST_LEASE:
         raise refusal(field, value, "too short to be renewed in time", 'write "10ms" or longer; "30s" is the default')
@@ -93,7 +93,7 @@ def _choice(*choices: str) -> Reader:
     return read
 
 
-def _on_in_doubt(value: Any, field: str) -> Any:  # noqa: ANN401 - a word or a callable
+def _on_in_doubt(value: Any, field: str) -> Any:
     if (isinstance(value, str) and value in ("raise", "retry")) or (callable(value) and not isinstance(value, type)):
         return value
     raise refusal(

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import sys
 
+from ._converter import Converter
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,28 +28,6 @@ _PLAIN = frozenset(
     {type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, object}
 )
 _PLAIN_NAMES = frozenset({"None", "Any", "typing.Any"}).union(each.__name__ for each in _PLAIN)
-
-
-class Converter:
-    """Takes values of one annotation apart, and puts them together again."""
-
-    __slots__ = ()
-
-    def unpack(self, value: Any) -> Any:
-        """Take `value` apart into plain values, never None.
-
-        Raises:
-            Exception: of any kind, where the value is none of the annotation's.
-        """
-        raise NotImplementedError
-
-    def build(self, plain: Any) -> Any:
-        """Put together what `unpack` took apart.
-
-        Raises:
-            Exception: of any kind, where `plain` does not fit the annotation (any more).
-        """
-        raise NotImplementedError
 
 
 def converter_for(annotation: Any) -> Converter | None:

@@ -22,7 +22,7 @@ from idempotency_manager._typed_shapes import (
 )
 
 if TYPE_CHECKING:
-    from idempotency_manager._typed import Converter
+    from idempotency_manager._converter import Converter
 
 _ITEMS = frozenset(
     {

@@ -6,7 +6,7 @@ import enum
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from idempotency_manager._typed import Converter
+from idempotency_manager._converter import Converter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

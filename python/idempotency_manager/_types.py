@@ -17,44 +17,14 @@ __all__ = [
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from datetime import datetime
     from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias, final
 
-    class RecordLike(Protocol):
-        """What the errors and the reconciler read of an `IdempotencyRecord`."""
-
-        @property
-        def key(self) -> str: ...
-        @property
-        def state(self) -> State: ...
-        @property
-        def signal_id(self) -> str | None: ...
-        @property
-        def action_type(self) -> str | None: ...
-        @property
-        def target(self) -> str | None: ...
-        @property
-        def params(self) -> Mapping[str, Any] | None: ...
-        @property
-        def context(self) -> Mapping[str, Any] | None: ...
-        @property
-        def result(self) -> Any: ...  # noqa: ANN401 - a result is whatever the executor returned
-        @property
-        def executed_at(self) -> datetime | None: ...
-        @property
-        def started_at(self) -> datetime: ...
-        @property
-        def expires_at(self) -> datetime: ...
-        @property
-        def attempt_count(self) -> int: ...
-        @property
-        def owner(self) -> str | None: ...
-        @property
-        def error(self) -> str | None: ...
+    from ._core import IdempotencyRecord
 
     OnConcurrent: TypeAlias = Literal["wait", "raise"]
-    OnInDoubt: TypeAlias = Literal["raise", "retry"] | Callable[[RecordLike], Any]
+    OnInDoubt: TypeAlias = Literal["raise", "retry"] | Callable[[IdempotencyRecord], Any]
 else:
     # `typing` costs as much to import as all modules of this package's rules together, and checks nothing
     # at run time. Structural types need no base class to be matched.
@@ -81,10 +51,10 @@ class State(StrEnum):
 class Codec(Protocol):
     """Turns results into bytes and back, in place of the package's own typed JSON."""
 
-    def encode(self, result: Any, /) -> bytes:  # noqa: ANN401 - a result is whatever the executor returned
+    def encode(self, result: Any, /) -> bytes:
         """Encode a result; an exception says that it has no encoding."""
 
-    def decode(self, data: bytes, /) -> Any:  # noqa: ANN401 - a result is whatever the executor returned
+    def decode(self, data: bytes, /) -> Any:
         """Give back a value equal to the one that was encoded."""
 
 
@@ -123,17 +93,19 @@ NOT_EXECUTED: Final[Any] = NotExecuted()
 """What a reconciler returns when it found that the effect did not happen."""
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes are of any type
-    """Make the aliases that need `typing` when somebody first asks for them."""
-    if name not in ("OnConcurrent", "OnInDoubt"):
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    from collections.abc import Callable  # noqa: PLC0415 - only here, see above
-    from typing import Any, Literal  # noqa: PLC0415 - only here, see above
+if not TYPE_CHECKING:  # or a checker would take every name that anybody writes for one of these
 
-    aliases = {
-        "OnConcurrent": Literal["wait", "raise"],
-        "OnInDoubt": Literal["raise", "retry"] | Callable[[Any], Any],
-    }
-    globals().update(aliases)
-    return aliases[name]
+    def __getattr__(name: str) -> Any:
+        """Make the aliases that need `typing` when somebody first asks for them."""
+        if name not in ("OnConcurrent", "OnInDoubt"):
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        from collections.abc import Callable  # noqa: PLC0415 - only here, see above
+        from typing import Any, Literal  # noqa: PLC0415 - only here, see above
+
+        aliases = {
+            "OnConcurrent": Literal["wait", "raise"],
+            "OnInDoubt": Literal["raise", "retry"] | Callable[[Any], Any],
+        }
+        globals().update(aliases)
+        return aliases[name]

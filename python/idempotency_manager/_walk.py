@@ -97,7 +97,7 @@ class Walk:
             records, self._cursor = yield self._core.scan(self._cursor, _PAGE)
             self._over = self._cursor is None
             return [record for record in records if self._fits(record)]
-        part = []
+        part: list[IdempotencyRecord] = []
         while self._keys and len(part) < _PAGE:
             record = yield self._core.get(self._keys.pop())
             if record is not None and self._fits(record):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from typing import Any
 
-    from ._types import RecordLike as IdempotencyRecord
+    from ._core import IdempotencyRecord
 
 __all__ = [
     "AlreadyInProgressError",
@@ -190,8 +190,21 @@ class LeaseLostError(IdempotencyError):
     record: IdempotencyRecord | None
     result: Any
 
-    def __init__(self, record: IdempotencyRecord | None, result: object, key: str | None = None) -> None:
-        """Say what took the claim away; `key` names the action where nothing is stored any more."""
+    def __init__(
+        self,
+        record: IdempotencyRecord | None,
+        result: object,
+        key: str | None = None,
+        finished: bool = True,  # noqa: FBT002 - the native half gives it by place
+    ) -> None:
+        """Say what took the claim away.
+
+        Args:
+            record: What is stored now, if anything.
+            result: What the executor returned.
+            key: The key, which names the action where nothing is stored any more.
+            finished: Whether the executor had its effect; else it was about to, or gave its claim back.
+        """
         if record is None:
             name = "an action" if key is None else f"the action {key!r}"
             story = f"The claim of {name} was cleared while it ran"
@@ -200,10 +213,17 @@ class LeaseLostError(IdempotencyError):
                 f"The claim of {_what(record)} was lost while it ran; "
                 f"the record is {_state(record)} now, {_claimed(record)}"
             )
-        super().__init__(
-            f"{story}. The executor has finished, its effect has happened, and nothing was recorded: the return value "
-            "is this error's .result. Look for a second effect; a longer lease= makes this less likely",
-        )
+        if finished:
+            advice = (
+                "The executor has finished, its effect has happened, and nothing was recorded: the return value "
+                "is this error's .result. Look for a second effect; a longer lease= makes this less likely"
+            )
+        else:
+            advice = (
+                "Nothing was recorded. The action is no longer this caller's, which must not have its effect; "
+                "a longer lease= makes this less likely"
+            )
+        super().__init__(f"{story}. {advice}")
         self.record = record
         self.result = result
 

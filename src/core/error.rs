@@ -40,12 +40,12 @@ pub enum StoreError {
     #[error("{0}")]
     Failed(String),
     /// The record is in no state in which this can be asked.
-    #[error("{key:?} is {state}, not in doubt: only a record in doubt can be resolved")]
+    #[error("{key:?} is {}, not in doubt: only a record in doubt can be resolved", state.unwrap_or("not recorded"))]
     NotInDoubt {
         /// The key.
         key: String,
-        /// What it is instead.
-        state: &'static str,
+        /// What it is instead; `None` where nothing is recorded.
+        state: Option<&'static str>,
     },
     /// The cache is full and nothing in it may be evicted.
     #[error("the cache is full ({size} of {max} records) and {reason}")]

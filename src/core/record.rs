@@ -142,7 +142,8 @@ pub struct Record {
     pub fingerprint: Option<Fingerprint>,
     /// The newest claim's fence.
     pub fence: Fence,
-    /// Where it stands. A reader never sees a lapsed claim in progress: it is in doubt.
+    /// Where it stands. A reader sees a lapsed claim in doubt, but for one whose latch is still armed: nothing has
+    /// happened, the next caller runs it, and it is shown in progress.
     pub status: Status,
     /// When the newest claim began.
     pub started_at: Timestamp,

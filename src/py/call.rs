@@ -25,11 +25,11 @@ use crate::store::{Begun, BoxFuture, ClaimRequest, Claimed, Ending, Held, Hold, 
 pub(super) struct Named {
     pub(super) key: Arc<str>,
     pub(super) signal_id: Box<str>,
-    pub(super) action_type: Box<str>,
-    pub(super) target: Box<str>,
+    pub(super) action_type: Arc<str>,
+    pub(super) target: Arc<str>,
     pub(super) fingerprint: Fingerprint,
-    pub(super) params: Option<Vec<u8>>,
-    pub(super) context: Option<Vec<u8>>,
+    pub(super) params: Option<Arc<[u8]>>,
+    pub(super) context: Option<Arc<[u8]>>,
 }
 
 impl Named {
@@ -113,7 +113,8 @@ pub(super) struct Call {
     named: Named,
     stage: Stage,
     asks_again: bool,
-    began: Instant,
+    /// When the call began, where somebody is told how long it took.
+    began: Option<Instant>,
     waited_since: Option<Instant>,
     attempts: u32,
     held: Option<Claim>,
@@ -123,6 +124,7 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn new(engine: Arc<Engine>, active: Arc<Active>, rules: SharedRules, named: Named) -> Self {
+        let began = active.on_event.as_ref().map(|_| Instant::now());
         Self {
             engine,
             active,
@@ -130,7 +132,7 @@ impl Call {
             named,
             stage: Stage::Claiming,
             asks_again: false,
-            began: Instant::now(),
+            began,
             waited_since: None,
             attempts: 0,
             held: None,
@@ -250,6 +252,10 @@ impl Call {
         PyRecord::new(record, self.codec(py))
     }
 
+    fn took(&self) -> Option<Duration> {
+        self.began.map(|began| began.elapsed())
+    }
+
     fn codec(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.rules.codec.as_ref().map(|codec| codec.clone_ref(py))
     }
@@ -300,9 +306,8 @@ impl Call {
     fn replay_failure(&mut self, py: Python<'_>, failure: &Failure) -> Step {
         notify::replayed(py, &self.active, self.named.about(self.attempts), self.waited_since);
         match outcome::rebuild(py, failure, &self.rules) {
-            Ok(Some(error)) => self.raise(error),
             Ok(None) => self.look_up(py, Lookup::PreviousFailure),
-            Err(error) => self.raise(error),
+            Ok(Some(error)) | Err(error) => self.raise(error),
         }
     }
 
@@ -364,7 +369,7 @@ impl Call {
     fn leave(&mut self, py: Python<'_>) {
         if let Some((execution, token)) = self.entered.take() {
             execution.get().end();
-            drop(EXECUTION.reset(py, &token));
+            drop(EXECUTION.reset(token.bind(py)));
         }
     }
 
@@ -523,9 +528,7 @@ impl Call {
     fn failed(&mut self, py: Python<'_>, error: PyErr) -> Step {
         let dispatched = self.held.as_ref().is_some_and(|held| held.running.is_dispatched());
         match outcome::judge(py, &error, &self.rules, dispatched) {
-            Ok(Verdict::NotExecuted) => {
-                self.end(py, Ending::Release, Conclusion::Raise(error), Some(News::Failed))
-            }
+            Ok(Verdict::NotExecuted) => self.end(py, Ending::Release, Conclusion::Raise(error), Some(News::Failed)),
             Ok(Verdict::Final(failure)) => {
                 let ending = Ending::Fail(failure, self.rules.ttl);
                 self.end(py, ending, Conclusion::Raise(error), Some(News::Failed))
@@ -558,7 +561,8 @@ impl Call {
     }
 
     fn ended(&mut self, py: Python<'_>, result: Result<Held, StoreError>) -> Step {
-        let Stage::Ending { ending, conclusion, news, tries_left } = std::mem::replace(&mut self.stage, Stage::Over) else {
+        let Stage::Ending { ending, conclusion, news, tries_left } = std::mem::replace(&mut self.stage, Stage::Over)
+        else {
             return self.raise(errors::configuration(py, "a claim ended that was not held"));
         };
         match result {
@@ -574,7 +578,7 @@ impl Call {
             Ok(Held::Kept | Held::Lost(_)) => {
                 self.let_go();
                 if let Some(news) = news {
-                    notify::news(py, &self.active, self.named.about(self.attempts), news, self.began.elapsed());
+                    notify::news(py, &self.active, self.named.about(self.attempts), news, self.took());
                 }
                 self.give(py, conclusion)
             }
@@ -623,11 +627,13 @@ impl Call {
 
     fn lost(&mut self, py: Python<'_>, ending: &Ending, conclusion: Conclusion, record: Option<Box<Record>>) -> Step {
         self.let_go();
-        notify::news(py, &self.active, self.named.about(self.attempts), News::LeaseLost, self.began.elapsed());
+        notify::news(py, &self.active, self.named.about(self.attempts), News::LeaseLost, self.took());
         match (ending, conclusion) {
-            (Ending::Complete(..), Conclusion::Return(value)) => {
+            (Ending::Complete(..) | Ending::Release, Conclusion::Return(value)) => {
                 let record = record.map(|record| self.record(py, record));
-                self.raise_with_result(py, errors::exception(py, "LeaseLostError", (record, value)))
+                let finished = matches!(ending, Ending::Complete(..));
+                let args = (record, value, &*self.named.key, finished);
+                self.raise_with_result(py, errors::exception(py, "LeaseLostError", args))
             }
             (_, conclusion) => self.give(py, conclusion),
         }

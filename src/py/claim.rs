@@ -92,13 +92,12 @@ impl ClaimBlock {
     fn leave(&self, py: Python<'_>, error: Option<&PyErr>) -> Option<(Box<Call>, Step)> {
         match self.take() {
             Stage::Held(mut call) => {
-                let step = match error {
-                    Some(error) => call.executed(py, Err(error.clone_ref(py))),
-                    None => {
-                        let text = "the claim block ended without attempt.complete(result) or attempt.release(): \
-                                    nobody knows whether the action happened, so it is in doubt";
-                        call.doubt(py, errors::invalid_action(py, text))
-                    }
+                let step = if let Some(error) = error {
+                    call.executed(py, Err(error.clone_ref(py)))
+                } else {
+                    let text = "the claim block ended without attempt.complete(result) or attempt.release(): \
+                                nobody knows whether the action happened, so it is in doubt";
+                    call.doubt(py, errors::invalid_action(py, text))
                 };
                 Some((call, step))
             }
@@ -133,7 +132,9 @@ impl ClaimBlock {
         let error = error.map(PyErr::from_value);
         let Some((mut call, step)) = self.leave(py, error.as_ref()) else { return Ok(false) };
         match drive::advance(py, &mut call, step) {
-            Paused::Over(Err(raised)) if !error.is_some_and(|error| error.value(py).is(raised.value(py))) => Err(raised),
+            Paused::Over(Err(raised)) if !error.is_some_and(|error| error.value(py).is(raised.value(py))) => {
+                Err(raised)
+            }
             _ => Ok(false),
         }
     }
@@ -153,11 +154,11 @@ impl ClaimBlock {
         _class: Option<Bound<'_, PyType>>,
         error: Option<Bound<'_, PyAny>>,
         _traceback: Option<Bound<'_, PyTraceback>>,
-    ) -> PyResult<Coroutine> {
+    ) -> PyResult<Py<PyAny>> {
         let error = error.map(PyErr::from_value);
         match self.leave(py, error.as_ref()) {
-            None => errors::any(py, false).map(Coroutine::replay),
-            Some((call, step)) => Ok(Coroutine::new(*call, Some(step), Purpose::Exit(error), None)),
+            None => Coroutine::replay(py, errors::any(py, false)?),
+            Some((call, step)) => errors::any(py, Coroutine::new(*call, Some(step), Purpose::Exit(error), None)),
         }
     }
 }
@@ -179,13 +180,23 @@ pub(super) struct Attempt {
 
 #[pymethods]
 impl Attempt {
-    /// Keeps the result: the action has happened.
+    /// Keep the result: the action has happened.
+    ///
+    /// Args:
+    ///     result: What every duplicate gets.
+    ///
+    /// Raises:
+    ///     InvalidActionError: The attempt has ended, or an earlier execution is all there is.
+    ///     LeaseLostError: The claim was taken over meanwhile; the error carries the result.
     #[pyo3(signature = (result, /))]
     fn complete(&self, py: Python<'_>, result: Py<PyAny>) -> PyResult<()> {
         self.block.get().end(py, |call| call.executed(py, Ok(result)))
     }
 
-    /// Gives the right to execute back: nothing happened.
+    /// Give the right to execute back: nothing happened, and the next caller may execute.
+    ///
+    /// Raises:
+    ///     InvalidActionError: The attempt has ended, or an earlier execution is all there is.
     fn release(&self, py: Python<'_>) -> PyResult<()> {
         self.block.get().end(py, |call| call.release(py))
     }

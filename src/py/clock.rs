@@ -10,6 +10,9 @@ use super::{convert, errors};
 use crate::core::clock::{Clock, ManualClock, SystemClock, Timestamp};
 
 /// A clock that moves only when told to, for tests: `ManualClock(start)`, then `advance("24h")`.
+///
+/// Args:
+///     start: Where it stands at first, a timezone-aware `datetime`; the present if None.
 #[pyclass(frozen, name = "ManualClock", module = "idempotency_manager.testing", subclass)]
 #[derive(Debug)]
 pub(super) struct PyManualClock(Arc<ManualClock>);
@@ -23,19 +26,28 @@ impl PyManualClock {
         Ok(Self(Arc::new(ManualClock::new(start))))
     }
 
-    /// The instant at which the clock stands: a timezone-aware UTC `datetime`.
+    /// Give the instant at which the clock stands: a timezone-aware UTC `datetime`.
     fn now(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         convert::datetime(py, self.0.now()).map(Bound::unbind)
     }
 
-    /// Moves the clock forward by a duration: a `timedelta`, seconds, or text with a unit.
+    /// Move the clock forward.
+    ///
+    /// Args:
+    ///     by: How far: a `timedelta`, a number of seconds, or text with a unit.
     fn advance(&self, py: Python<'_>, by: &Bound<'_, PyAny>) -> PyResult<()> {
         let delta = py.import("idempotency_manager._duration")?.call_method1("to_timedelta", (by, "by"))?;
         self.0.advance(convert::span(delta.cast::<PyDelta>()?));
         Ok(())
     }
 
-    /// Sets the clock to a timezone-aware `datetime`.
+    /// Set the clock.
+    ///
+    /// Args:
+    ///     now: Where it stands from here on, a timezone-aware `datetime`.
+    ///
+    /// Raises:
+    ///     ConfigurationError: It is not timezone-aware.
     fn set(&self, py: Python<'_>, now: &Bound<'_, PyAny>) -> PyResult<()> {
         self.0.set(aware(py, now)?);
         Ok(())

@@ -15,7 +15,9 @@
     reason = "an error is made in its box, so that the usual answer fits registers"
 )]
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use std::sync::Arc;
+
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -32,6 +34,8 @@ mod typed;
 mod types;
 mod untag;
 
+use super::errors;
+
 pub(crate) use fault::Refused;
 
 /// Containers in containers, at most. Both directions walk by recursion: this much fits a stack of 192 KiB.
@@ -41,7 +45,7 @@ const MAX_DEPTH: u32 = 200;
 #[derive(Debug)]
 pub(crate) enum Encoded {
     /// Its typed JSON.
-    Json(Vec<u8>),
+    Json(Arc<[u8]>),
     /// Nothing: it would not come back equal.
     Refused(Refused),
 }
@@ -71,7 +75,8 @@ pub(crate) fn decode(py: Python<'_>, bytes: &[u8], converter: Option<&Bound<'_, 
     match (parsed.typed, converter) {
         (false, _) => Ok(parsed.value.unbind()),
         (true, Some(converter)) => typed::build(&parsed.value, converter).map(Bound::unbind),
-        (true, None) => Err(PyValueError::new_err(
+        (true, None) => Err(errors::configuration(
+            py,
             "the result is of a class of its own: give the result_type, or the return annotation, it was stored with",
         )),
     }

@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStop
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit};
+use pyo3::{PyClass, PyTraverseError, PyVisit, pyclass::boolean_struct::False};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -68,8 +68,6 @@ struct Live {
 enum State {
     /// Nobody has awaited it yet. Without a step, it begins with the claim.
     Fresh(Box<Live>),
-    /// A replay that was at hand when the call was made.
-    Replay(Py<PyAny>),
     Live(Box<Live>),
     Over,
 }
@@ -79,8 +77,8 @@ enum Sent {
     Return(Py<PyAny>),
 }
 
-enum Input {
-    Send(Py<PyAny>),
+enum Input<'py> {
+    Send(Bound<'py, PyAny>),
     Throw(PyErr),
 }
 
@@ -99,18 +97,14 @@ impl Coroutine {
     }
 
     /// A coroutine whose value is at hand.
-    pub(super) const fn replay(value: Py<PyAny>) -> Self {
-        Self { state: Mutex::new(State::Replay(value)), name: None }
+    pub(super) fn replay(py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        errors::any(py, Bound::new(py, Replay(Some(value)))?)
     }
 
-    fn resume(&mut self, py: Python<'_>, input: Input) -> PyResult<Sent> {
+    fn resume(&mut self, py: Python<'_>, input: Input<'_>) -> PyResult<Sent> {
         match (std::mem::replace(self.state.get_mut(), State::Over), input) {
-            (State::Replay(value), Input::Send(_)) => Ok(Sent::Return(value)),
-            (State::Replay(_) | State::Fresh(_), Input::Throw(error)) => Err(error),
-            (State::Over, Input::Throw(error)) => Err(error),
-            (State::Over, Input::Send(_)) => {
-                Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"))
-            }
+            (State::Fresh(_) | State::Over, Input::Throw(error)) => Err(error),
+            (State::Over, Input::Send(_)) => Err(reused()),
             (State::Fresh(mut live), input @ Input::Send(_)) => {
                 if live.next.is_none() {
                     live.next = Some(live.call.begin(py));
@@ -121,7 +115,7 @@ impl Coroutine {
         }
     }
 
-    fn go_on(&mut self, py: Python<'_>, mut live: Box<Live>, input: Input) -> PyResult<Sent> {
+    fn go_on(&mut self, py: Python<'_>, mut live: Box<Live>, input: Input<'_>) -> PyResult<Sent> {
         let sent = live.go_on(py, input);
         if matches!(sent, Ok(Sent::Yield(_))) {
             *self.state.get_mut() = State::Live(live);
@@ -151,7 +145,7 @@ impl Live {
         }
     }
 
-    fn go_on(&mut self, py: Python<'_>, input: Input) -> PyResult<Sent> {
+    fn go_on(&mut self, py: Python<'_>, input: Input<'_>) -> PyResult<Sent> {
         let mut input = input;
         loop {
             if let Some(delegate) = self.delegate.take() {
@@ -160,7 +154,7 @@ impl Live {
                     Err(step) => self.next = Some(step),
                 }
             }
-            input = Input::Send(py.None());
+            input = Input::Send(py.None().into_bound(py));
             let Some(step) = self.next.take() else {
                 return Err(PyRuntimeError::new_err("this coroutine has nothing to go on with"));
             };
@@ -230,7 +224,7 @@ impl Live {
 
     /// Passes the input on to what is awaited: what it yields goes up to the event loop, and what it ends with tells
     /// the call how to go on.
-    fn hand_on(&mut self, py: Python<'_>, delegate: Delegate, input: Input) -> Result<Py<PyAny>, Step> {
+    fn hand_on(&mut self, py: Python<'_>, delegate: Delegate, input: Input<'_>) -> Result<Py<PyAny>, Step> {
         match delegate {
             Delegate::Executor(iterator) => match pass(py, &iterator, input) {
                 Ok(Sent::Yield(yielded)) => {
@@ -286,7 +280,7 @@ impl Live {
                 Ok(next) => iterator = next,
                 Err(error) => return Err(Step::Raise(error)),
             }
-            input = Input::Send(py.None());
+            input = Input::Send(py.None().into_bound(py));
         }
     }
 
@@ -347,7 +341,7 @@ fn iterator_of(py: Python<'_>, value: Py<PyAny>) -> PyResult<Awaited> {
     }
 }
 
-fn pass(py: Python<'_>, iterator: &Py<PyAny>, input: Input) -> PyResult<Sent> {
+fn pass(py: Python<'_>, iterator: &Py<PyAny>, input: Input<'_>) -> PyResult<Sent> {
     match input {
         Input::Send(value) => {
             let mut result = ptr::null_mut();
@@ -381,9 +375,7 @@ fn wait(future: BoxFuture<Arrived>, deadline: Option<Instant>) -> Arc<Slot> {
     let answer = Arc::clone(&slot);
     let waiting = runtime::spawn(async move {
         let arrived = match deadline {
-            Some(deadline) => {
-                tokio::time::timeout_at(deadline.into(), future).await.unwrap_or(Arrived::Elapsed)
-            }
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), future).await.unwrap_or(Arrived::Elapsed),
             None => future.await,
         };
         *answer.arrived.lock() = Some(arrived);
@@ -441,10 +433,7 @@ impl Coroutine {
 
     /// Resumes the coroutine with a value.
     fn send(&mut self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        match self.resume(py, Input::Send(value))? {
-            Sent::Yield(yielded) => Ok(yielded),
-            Sent::Return(value) => Err(PyStopIteration::new_err((value,))),
-        }
+        resume(self, py, Input::Send(value.into_bound(py)))
     }
 
     /// Resumes the coroutine with an exception.
@@ -454,20 +443,10 @@ impl Coroutine {
         py: Python<'_>,
         typ: Bound<'_, PyAny>,
         val: Option<Bound<'_, PyAny>>,
-        tb: Option<Bound<'_, PyAny>>,
+        tb: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let _ = tb;
-        let error = match val {
-            Some(value) if !value.is_none() => {
-                if value.is_instance(&typ)? { value } else { typ.call1((value,))? }
-            }
-            _ if typ.is_instance_of::<pyo3::types::PyType>() => typ.call0()?,
-            _ => typ,
-        };
-        match self.resume(py, Input::Throw(PyErr::from_value(error)))? {
-            Sent::Yield(yielded) => Ok(yielded),
-            Sent::Return(value) => Err(PyStopIteration::new_err((value,))),
-        }
+        resume(self, py, Input::Throw(thrown(typ, val)?))
     }
 
     /// A task that is never resumed and what it waits for hold each other: the collector must see that.
@@ -475,7 +454,6 @@ impl Coroutine {
         visit.call(&self.name)?;
         let Some(state) = self.state.try_lock() else { return Ok(()) };
         match &*state {
-            State::Replay(value) => visit.call(value),
             State::Fresh(live) | State::Live(live) => live.traverse(&visit),
             State::Over => Ok(()),
         }
@@ -520,8 +498,101 @@ impl Drop for Coroutine {
     }
 }
 
+fn reused() -> PyErr {
+    PyRuntimeError::new_err("cannot reuse already awaited coroutine")
+}
+
+/// A coroutine whose value was at hand when the call was made.
+#[pyclass(name = "idempotent_replay", module = "idempotency_manager._core", freelist = 64)]
+pub(super) struct Replay(Option<Py<PyAny>>);
+
+impl Resumed for Replay {
+    #[inline]
+    fn resume(&mut self, _py: Python<'_>, input: Input<'_>) -> PyResult<Sent> {
+        match (self.0.take(), input) {
+            (Some(value), Input::Send(_)) => Ok(Sent::Return(value)),
+            (None, Input::Send(_)) => Err(reused()),
+            (_, Input::Throw(error)) => Err(error),
+        }
+    }
+}
+
+#[pymethods]
+impl Replay {
+    fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__(&mut self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        resume(self, py, Input::Send(py.None().into_bound(py)))
+    }
+
+    /// Resumes the coroutine with a value.
+    fn send(&mut self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        resume(self, py, Input::Send(value.into_bound(py)))
+    }
+
+    /// Resumes the coroutine with an exception.
+    #[pyo3(signature = (typ, val=None, tb=None))]
+    fn throw(
+        &mut self,
+        py: Python<'_>,
+        typ: Bound<'_, PyAny>,
+        val: Option<Bound<'_, PyAny>>,
+        tb: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = tb;
+        resume(self, py, Input::Throw(thrown(typ, val)?))
+    }
+
+    /// Ends the coroutine: there is nothing to end.
+    fn close(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// What the interpreter resumes.
+trait Resumed {
+    fn resume(&mut self, py: Python<'_>, input: Input<'_>) -> PyResult<Sent>;
+}
+
+impl Resumed for Coroutine {
+    /// Attached in PyO3's eyes too: what is dropped on the way is then dropped at once, and not by whoever attaches next.
+    fn resume(&mut self, py: Python<'_>, input: Input<'_>) -> PyResult<Sent> {
+        Python::attach(|_| Self::resume(self, py, input))
+    }
+}
+
+/// Resumes for a caller that takes the end as a `StopIteration`.
+fn resume(coroutine: &mut impl Resumed, py: Python<'_>, input: Input<'_>) -> PyResult<Py<PyAny>> {
+    match coroutine.resume(py, input)? {
+        Sent::Yield(yielded) => Ok(yielded),
+        Sent::Return(value) => Err(PyStopIteration::new_err((value,))),
+    }
+}
+
+/// The exception that `throw` is given, in any of its forms.
+fn thrown(typ: Bound<'_, PyAny>, val: Option<Bound<'_, PyAny>>) -> PyResult<PyErr> {
+    let error = match val {
+        Some(value) if !value.is_none() => {
+            if value.is_instance(&typ)? {
+                value
+            } else {
+                typ.call1((value,))?
+            }
+        }
+        _ if typ.is_instance_of::<pyo3::types::PyType>() => typ.call0()?,
+        _ => typ,
+    };
+    Ok(PyErr::from_value(error))
+}
+
 /// The slot through which the interpreter resumes a coroutine without making a `StopIteration`.
-unsafe extern "C" fn am_send(
+unsafe extern "C" fn am_send<T: Resumed + PyClass<Frozen = False>>(
     slf: *mut ffi::PyObject,
     value: *mut ffi::PyObject,
     result: *mut *mut ffi::PyObject,
@@ -531,9 +602,9 @@ unsafe extern "C" fn am_send(
     let (sent, py) = unsafe {
         let py = Python::assume_attached();
         let coroutine = Bound::from_borrowed_ptr(py, slf);
-        let value = Bound::from_borrowed_ptr(py, value).unbind();
+        let value = Bound::from_borrowed_ptr(py, value);
         let sent = coroutine
-            .cast_unchecked::<Coroutine>()
+            .cast_unchecked::<T>()
             .try_borrow_mut()
             .map_err(|_| PyValueError::new_err("coroutine already executing"))
             .and_then(|mut coroutine| coroutine.resume(py, Input::Send(value)));
@@ -555,18 +626,23 @@ unsafe extern "C" fn am_send(
 /// `_Py_TPFLAGS_HAVE_AM_SEND` of CPython's object.h.
 const HAVE_AM_SEND: std::ffi::c_ulong = 1 << 21;
 
-pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<Coroutine>()?;
-    let class = module.py().get_type::<Coroutine>();
+fn add_class<T: Resumed + PyClass<Frozen = False>>(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<T>()?;
+    let class = module.py().get_type::<T>();
     // SAFETY: the class is a heap type of this module, just made, with no instance and no subclass yet; it defines
     // `__await__`, so it has a table of asynchronous slots. Measured reason: see `am_send`.
     unsafe {
         let class = class.as_type_ptr();
         if let Some(slots) = (*class).tp_as_async.as_mut() {
-            slots.am_send = Some(am_send);
+            slots.am_send = Some(am_send::<T>);
             (*class).tp_flags |= HAVE_AM_SEND;
             ffi::PyType_Modified(class);
         }
     }
     Ok(())
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    add_class::<Coroutine>(module)?;
+    add_class::<Replay>(module)
 }

@@ -57,12 +57,7 @@ pub(super) fn advance(py: Python<'_>, call: &mut Call, step: Step) -> Paused {
     }
 }
 
-fn wait(
-    py: Python<'_>,
-    call: &mut Call,
-    mut future: BoxFuture<Arrived>,
-    deadline: Option<std::time::Instant>,
-) -> Step {
+fn wait(py: Python<'_>, call: &mut Call, mut future: BoxFuture<Arrived>, deadline: Option<std::time::Instant>) -> Step {
     let mut cancelled = None;
     let arrived = runtime::block_on(py, &mut future, deadline, |error| {
         if call.is_shielded() {
@@ -121,9 +116,8 @@ pub(super) fn settle<T: Send + 'static>(py: Python<'_>, reply: Reply<T>) -> PyRe
         Reply::Ready(result) => Ok(result),
         Reply::Pending(future) => {
             let verb = runtime::spawn(future);
-            let mut answer: BoxFuture<_> = Box::pin(async move {
-                verb.await.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))
-            });
+            let mut answer: BoxFuture<_> =
+                Box::pin(async move { verb.await.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string()))) });
             loop {
                 if let Some(result) = runtime::block_on(py, &mut answer, None, Err)? {
                     return Ok(result);

@@ -40,12 +40,13 @@ impl Engine {
     pub(super) fn new(url: &str, settings: Settings, policies: &Bound<'_, PyDict>) -> PyResult<Arc<Self>> {
         let clock = object(policies, "clock")?;
         let store = open(url, &settings, &clock)?;
+        let cleans = settings.enable_auto_cleanup;
         let active = Active::new(url, store, settings, policies, clock.unbind())?;
         let engine = Arc::new(Self {
             active: RwLock::new(Arc::new(active)),
             version: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            keeper: Keeper::default(),
+            keeper: Keeper::new(cleans),
         });
         fork::enlist_engine(&engine);
         Ok(engine)
@@ -90,10 +91,15 @@ impl Engine {
         let active = Arc::new(Active::new(url, store, settings, policies, clock.unbind())?);
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
-        let replaced = std::mem::replace(&mut *self.active.write(), active);
-        drop(replaced);
+        let switched = cleans != before.settings.enable_auto_cleanup;
+        drop(std::mem::replace(&mut *self.active.write(), active));
         self.version.fetch_add(1, Ordering::AcqRel);
-        self.keeper.set_cleaning(self, cleans);
+        // What `start_auto_cleanup` or `stop_auto_cleanup` said stands until the setting itself is changed.
+        if switched {
+            self.keeper.set_cleaning(self, cleans);
+        } else {
+            self.keeper.reschedule();
+        }
         Ok(())
     }
 
@@ -173,16 +179,12 @@ fn open(url: &str, settings: &Settings, clock: &Bound<'_, PyAny>) -> PyResult<Ar
 }
 
 fn engine_of(url: &str, settings: &Settings, clock: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Store>> {
-    match url.split_once("://") {
-        Some(("memory", "")) => Ok(Arc::new(MemoryStore::new(clock::of_config(clock)?, settings.limits()))),
-        _ => {
-            let scheme = url.split(':').next().unwrap_or_default();
-            Err(errors::configuration(
-                clock.py(),
-                format!("store: {scheme}:// has no engine in this version; write store=\"memory://\""),
-            ))
-        }
+    if url == "memory://" {
+        return Ok(Arc::new(MemoryStore::new(clock::of_config(clock)?, settings.limits())));
     }
+    let scheme = url.split(':').next().unwrap_or_default();
+    let text = format!("store: {scheme}:// has no engine in this version; write store=\"memory://\"");
+    Err(errors::configuration(clock.py(), text))
 }
 
 impl Active {

@@ -30,7 +30,7 @@ pub(super) fn of_store(py: Python<'_>, error: &StoreError) -> PyErr {
     match error {
         StoreError::Unavailable(_) => exception(py, "StoreUnavailableError", (text,)),
         StoreError::Failed(_) => exception(py, "StoreError", (text,)),
-        StoreError::NotInDoubt { key, state } => exception(py, "NotInDoubtError", (key, state)),
+        StoreError::NotInDoubt { key, state } => exception(py, "NotInDoubtError", (key, *state)),
         StoreError::Full { .. } => exception(py, "CacheFullError", (text,)),
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::{PyTraverseError, PyVisit, ffi};
 
 use super::keeper::Running;
 use super::objects::PyRecord;
@@ -64,7 +64,8 @@ impl ContextVariable {
     }
 
     /// Undoes a [`set`](Self::set).
-    pub(super) fn reset(&self, py: Python<'_>, token: &Py<PyAny>) -> PyResult<()> {
+    pub(super) fn reset(&self, token: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = token.py();
         let variable = self.variable(py)?;
         // SAFETY: `variable` is a context variable; `token` is checked by the call.
         let failed = unsafe { ffi::PyContextVar_Reset(variable.as_ptr(), token.as_ptr()) } < 0;
@@ -144,12 +145,13 @@ impl Execution {
         py.import("idempotency_manager._revive")?.call_method1("uuid_of_key", (&*self.key,))?.extract()
     }
 
-    /// Says that the effect may happen from here on; kept in the store, so it survives a crash. An error means that the
-    /// claim is lost and the effect must not happen.
+    /// Say that the effect may happen from here on.
+    ///
+    /// Kept in the store, so that it survives a crash. After an error the effect must not happen.
     ///
     /// Raises:
-    ///     LeaseLostError: another caller or a person has taken the action over.
-    ///     StoreError: the store could not keep it.
+    ///     LeaseLostError: Another caller or a person has taken the action over.
+    ///     StoreError: The store could not keep it.
     fn dispatched(&self, py: Python<'_>) -> PyResult<()> {
         let Some(running) = self.running.as_ref().filter(|_| self.latch) else { return Ok(()) };
         if self.over.load(Ordering::Acquire) {
@@ -163,14 +165,15 @@ impl Execution {
             Ok(Held::Lost(record)) => {
                 let codec = self.codec.as_ref().map(|codec| codec.clone_ref(py));
                 let record = record.map(|record| PyRecord::new(record, codec));
-                Err(errors::exception(py, "LeaseLostError", (record, py.None())))
+                Err(errors::exception(py, "LeaseLostError", (record, py.None(), &*self.key, false)))
             }
             Err(error) => Err(errors::of_store(py, &error)),
         }
     }
 
-    /// Lease time left, a `timedelta`: it is renewed while the action runs, so less than two thirds of a lease means
-    /// that renewals fail.
+    /// Give the lease time that is left, a `timedelta`.
+    ///
+    /// The lease is renewed while the action runs, so less than two thirds of one means that renewals fail.
     fn remaining<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let left = self.running.as_ref().map_or(Span::default(), |running| running.remaining());
         convert::timedelta(py, left).map(Bound::into_any)
@@ -178,11 +181,6 @@ impl Execution {
 
     fn __repr__(&self) -> String {
         format!("Execution(key={:?}, attempt_count={})", self.key, self.attempts)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.outer)?;
-        visit.call(&self.codec)
     }
 }
 
@@ -200,7 +198,7 @@ fn innermost(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     Ok(None)
 }
 
-/// The execution that is running in this context, or `None`.
+/// Give the execution that is running in this context, or None outside of any.
 #[pyfunction]
 fn current_execution(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     innermost(py)
@@ -214,8 +212,8 @@ fn enter_signal(signal_id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 
 /// Undoes [`enter_signal`].
 #[pyfunction]
-fn leave_signal(py: Python<'_>, token: Py<PyAny>) -> PyResult<()> {
-    SIGNAL.reset(py, &token)
+fn leave_signal(token: &Bound<'_, PyAny>) -> PyResult<()> {
+    SIGNAL.reset(token)
 }
 
 /// The surrounding signal, or `None`.

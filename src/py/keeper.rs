@@ -75,6 +75,11 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
+    /// One whose thread will clean up once the first claim or result has started it, or will not.
+    pub(super) fn new(cleans: bool) -> Self {
+        Self { cleans: cleans.into(), ..Self::default() }
+    }
+
     /// Has a claim renewed until it is forgotten.
     pub(super) fn watch(
         &self,
@@ -86,7 +91,8 @@ impl Keeper {
         let leased_until = AtomicI64::new(now().after(lease).0);
         let store = Arc::clone(store);
         let dispatched = AtomicBool::new(false);
-        let running = Arc::new(Running { hold, store, lease, leased_until, dispatched, thread: thread::current().id() });
+        let running =
+            Arc::new(Running { hold, store, lease, leased_until, dispatched, thread: thread::current().id() });
         let mut roll = self.roll.lock();
         let place = if let Some(free) = roll.free.pop() {
             roll.running[free] = Some(Arc::clone(&running));
@@ -102,6 +108,7 @@ impl Keeper {
     }
 
     /// Ends the renewal of a claim.
+    #[expect(clippy::needless_pass_by_value, reason = "a place is spent: nobody can give it back twice")]
     pub(super) fn forget(&self, place: Place) {
         let mut roll = self.roll.lock();
         let Place(place) = place;
@@ -118,19 +125,27 @@ impl Keeper {
     pub(super) fn set_cleaning(&self, engine: &Arc<Engine>, cleans: bool) {
         self.cleans.store(cleans, Ordering::Release);
         let mut roll = self.roll.lock();
-        roll.next_cleanup = None;
         if cleans && !self.started.load(Ordering::Acquire) {
             self.start(engine, &mut roll);
         }
         drop(roll);
-        self.changed.notify_all();
+        self.reschedule();
     }
 
-    /// Whether the first write is to start the cleaning thread.
-    pub(super) fn begin_cleaning(&self, engine: &Arc<Engine>) {
-        if !self.started.load(Ordering::Acquire) {
-            self.set_cleaning(engine, true);
+    /// Starts the thread, where it is to clean up and has not been started by a claim.
+    pub(super) fn expect_cleaning(&self, engine: &Arc<Engine>) {
+        if self.cleans.load(Ordering::Acquire) && !self.started.load(Ordering::Acquire) {
+            let mut roll = self.roll.lock();
+            if !self.started.load(Ordering::Acquire) {
+                self.start(engine, &mut roll);
+            }
         }
+    }
+
+    /// Has a new interval count from now.
+    pub(super) fn reschedule(&self) {
+        self.roll.lock().next_cleanup = None;
+        self.changed.notify_all();
     }
 
     /// A manager without this thread would lose its leases, so a host that has none to give stops the call.
@@ -274,7 +289,10 @@ impl Engine {
             let asked_at = now();
             // A renewal that fails is tried again at the next third of the lease, until it has really lapsed.
             if let Ok(lost) = settle(first.store.renew(&holds, first.lease)) {
-                group.iter().filter(|running| !lost.contains(&running.hold)).for_each(|running| running.renewed(asked_at));
+                group
+                    .iter()
+                    .filter(|running| !lost.contains(&running.hold))
+                    .for_each(|running| running.renewed(asked_at));
             }
             rest = others;
         }

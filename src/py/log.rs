@@ -24,12 +24,12 @@ static LOGGER: PyOnceLock<Logger> = PyOnceLock::new();
 /// Whether the logger takes records of this level. Costs a dict look-up where it does not. Before anybody has imported
 /// logging, only warnings would reach a person, so only they import it.
 pub(super) fn enabled(py: Python<'_>, level: Level) -> PyResult<bool> {
+    if LOGGER.get(py).is_none() && !matches!(level, Level::Warning) && !is_imported(py)? {
+        return Ok(false);
+    }
     let logger = match LOGGER.get(py) {
         Some(logger) => logger,
         None => {
-            if !matches!(level, Level::Warning) && !is_imported(py)? {
-                return Ok(false);
-            }
             // Not made under the cell's lock: a child that is forked meanwhile would wait for it for ever.
             let found = find(py)?;
             LOGGER.get_or_init(py, || found)

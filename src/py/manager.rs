@@ -12,10 +12,11 @@ use super::claim::ClaimBlock;
 use super::coroutine::{Coroutine, Executor, Purpose};
 use super::engine::{Active, Engine};
 use super::faults::FaultPlan;
+use super::log::About;
 use super::objects::{CacheInfo, CheckResult, IdempotencyStats, PyRecord, labels_of};
 use super::operation::Operation;
 use super::rules::Settings;
-use super::{drive, errors, naming, outcome};
+use super::{drive, errors, naming, notify, outcome};
 use crate::core::clock::Span;
 use crate::core::record::{Fingerprint, Labels, Payload, Record};
 use crate::store::{Cursor, MarkRequest, Reply, Resolution, Selector};
@@ -47,18 +48,21 @@ fn records(py: Python<'_>, records: Vec<Record>, codec: Option<&Py<PyAny>>) -> P
     errors::any(py, records)
 }
 
+/// A count or a truth, as it is.
+fn plain<T>(py: Python<'_>, reply: Reply<T>) -> Operation
+where
+    T: for<'py> IntoPyObject<'py> + Send + 'static,
+{
+    Operation::new(py, reply, |py, value| errors::any(py, value))
+}
+
 /// A manager's codec, for records of functions it does not know.
 fn codec_of(py: Python<'_>, active: &Active) -> Option<Py<PyAny>> {
     active.rules.codec.as_ref().map(|codec| codec.clone_ref(py))
 }
 
 impl Core {
-    fn call(
-        &self,
-        py: Python<'_>,
-        action: &Bound<'_, PyAny>,
-        options: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Call> {
+    fn call(&self, py: Python<'_>, action: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Call> {
         let active = self.engine.active(py)?;
         let rules = match options {
             Some(options) if !options.is_empty() => Arc::new(active.rules.overlaid(options)?),
@@ -112,7 +116,9 @@ impl<'py> FromPyObject<'_, 'py> for Metadata<'py> {
             }
             let field: String = name.str()?.extract()?;
             let text = || {
-                value.extract::<String>().map_err(|_| errors::invalid_action(py, format!("metadata: {field} is not text")))
+                value
+                    .extract::<String>()
+                    .map_err(|_| errors::invalid_action(py, format!("metadata: {field} is not text")))
             };
             match &*field {
                 "signal_id" => metadata.signal_id = Some(text()?),
@@ -122,7 +128,10 @@ impl<'py> FromPyObject<'_, 'py> for Metadata<'py> {
                 "context" => metadata.context = Some(value),
                 unknown => {
                     let known = "signal_id, action_type, target, params and context";
-                    return Err(errors::invalid_action(py, format!("metadata: there is no field {unknown:?}; known are {known}")));
+                    return Err(errors::invalid_action(
+                        py,
+                        format!("metadata: there is no field {unknown:?}; known are {known}"),
+                    ));
                 }
             }
         }
@@ -250,6 +259,7 @@ impl Core {
     }
 
     #[pyo3(signature = (key, result, ttl, metadata))]
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it reads")]
     fn mark(
         &self,
         py: Python<'_>,
@@ -259,14 +269,13 @@ impl Core {
         metadata: Metadata<'_>,
     ) -> PyResult<Operation> {
         let active = self.engine.active(py)?;
-        let kept = |field, value: &Option<Bound<'_, PyAny>>| {
-            value.as_ref().map(|value| naming::kept(field, value)).transpose()
-        };
-        let (params, context) = (kept("params", &metadata.params)?, kept("context", &metadata.context)?);
-        self.engine.keeper.begin_cleaning(&self.engine);
+        let params = metadata.params.as_ref().map(naming::kept_params).transpose()?;
+        let context = metadata.context.as_ref().map(|context| naming::kept("context", context)).transpose()?;
+        self.engine.keeper.expect_cleaning(&self.engine);
+        let labels = metadata.labels(key);
         let reply = active.store.mark(MarkRequest {
             key,
-            labels: &metadata.labels(key),
+            labels: &labels,
             fingerprint: metadata.fingerprint(py)?,
             result: Self::payload(py, &active, result)?,
             ttl: Self::ttl(&active, ttl),
@@ -274,7 +283,16 @@ impl Core {
             params: params.as_deref(),
             context: context.as_deref(),
         });
-        Ok(Operation::new(py, reply, |py, _evicted| Ok(py.None())))
+        let key = String::from(key);
+        Ok(Operation::new(py, reply, move |py, evicted| {
+            if evicted > 0 {
+                let Labels { signal_id, action_type, target } = &labels;
+                let [signal_id, action_type, target] =
+                    [signal_id, action_type, target].map(|label| label.as_deref().unwrap_or_default());
+                notify::evicted(py, &active, About { key: &key, signal_id, action_type, target, attempts: 1 }, evicted);
+            }
+            Ok(py.None())
+        }))
     }
 
     /// `executed`: whether there is a result; else the action did not happen.
@@ -288,7 +306,7 @@ impl Core {
         };
         let reply = active.store.resolve(key, resolution);
         if let Reply::Ready(Ok(())) = &reply {
-            super::notify::event(py, &active, "resolved", key, None);
+            notify::event(py, &active, "resolved", key, None);
         }
         Ok(Operation::new(py, reply, |py, ()| Ok(py.None())))
     }
@@ -336,22 +354,22 @@ impl Core {
 
     fn cleanup_expired(&self, py: Python<'_>) -> PyResult<Operation> {
         let reply = self.engine.active(py)?.store.cleanup_expired();
-        Ok(Operation::new(py, reply, |py, count| errors::any(py, count)))
+        Ok(plain(py, reply))
     }
 
     fn remove_oldest(&self, py: Python<'_>, count: u64) -> PyResult<Operation> {
         let reply = self.engine.active(py)?.store.remove_oldest(count);
-        Ok(Operation::new(py, reply, |py, count| errors::any(py, count)))
+        Ok(plain(py, reply))
     }
 
     pub(super) fn clear(&self, py: Python<'_>, key: &str) -> PyResult<Operation> {
         let reply = self.engine.active(py)?.store.clear(key);
-        Ok(Operation::new(py, reply, |py, was_there| errors::any(py, was_there)))
+        Ok(plain(py, reply))
     }
 
     fn clear_all(&self, py: Python<'_>) -> PyResult<Operation> {
         let reply = self.engine.active(py)?.store.clear_all();
-        Ok(Operation::new(py, reply, |py, count| errors::any(py, count)))
+        Ok(plain(py, reply))
     }
 
     fn stats(&self, py: Python<'_>) -> PyResult<Operation> {

@@ -16,6 +16,7 @@ mod drive;
 mod engine;
 mod errors;
 mod execution;
+mod familiar;
 mod faults;
 mod fork;
 mod keeper;

@@ -1,5 +1,7 @@
 //! From an action as Python gives it to its key, its fingerprint and what is kept of it.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -24,13 +26,32 @@ pub(super) fn of_fields(active: &Active, fields: ActionFields<'_>) -> PyResult<N
         action_type: fields.action.to_str()?.into(),
         target: fields.target.to_str()?.into(),
         fingerprint,
-        params: params.map(|params| kept("params", params)).transpose()?,
+        params: params.map(kept_params).transpose()?,
         context: fields.context.map(|context| kept("context", &context)).transpose()?,
     })
 }
 
+/// The typed JSON of params. What has a canonical form but no other (a dataclass, an Enum) is kept in that form: a
+/// setting that only looks must not refuse what runs without it.
+pub(super) fn kept_params(params: &Bound<'_, PyAny>) -> PyResult<Arc<[u8]>> {
+    let py = params.py();
+    let plain = PyDict::new(py);
+    plain.call_method1("update", (params,))?;
+    if let Encoded::Json(bytes) = codec::encode(plain.as_any(), None)? {
+        return Ok(bytes);
+    }
+    let loads = py.import("json")?.getattr("loads")?;
+    let canonicalize = py.import("idempotency_manager._core")?.getattr("canonicalize")?;
+    for (name, value) in plain.copy()? {
+        if let Encoded::Refused(_) = codec::encode(&value, None)? {
+            plain.set_item(name, loads.call1((canonicalize.call1((value,))?,))?)?;
+        }
+    }
+    kept("params", plain.as_any())
+}
+
 /// The typed JSON of a mapping that is kept beside a result.
-pub(super) fn kept(field: &str, mapping: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+pub(super) fn kept(field: &str, mapping: &Bound<'_, PyAny>) -> PyResult<Arc<[u8]>> {
     let py = mapping.py();
     let plain = PyDict::new(py);
     plain.call_method1("update", (mapping,))?;

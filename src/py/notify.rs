@@ -40,11 +40,11 @@ impl News {
     }
 }
 
-/// Tells what became of a claim, and how long it took.
-pub(super) fn news(py: Python<'_>, active: &Active, about: About<'_>, news: News, took: Duration) {
+/// Tells what became of a claim, and how long it took where that was measured.
+pub(super) fn news(py: Python<'_>, active: &Active, about: About<'_>, news: News, took: Option<Duration>) {
     let (kind, level, text) = news.told();
     log::write(py, level, text, about);
-    event(py, active, kind, about.key, Some(took));
+    event(py, active, kind, about.key, took);
 }
 
 /// Tells of a duplicate that was answered from a record; `waited_since` where it waited for it.

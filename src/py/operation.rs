@@ -5,11 +5,10 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 
 use super::coroutine::Coroutine;
+use super::runtime::Answer;
 use super::{errors, runtime};
 use crate::core::error::StoreError;
 use crate::store::{BoxFuture, Reply};
-
-type Answer = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 
 enum State {
     Ready(PyResult<Py<PyAny>>),
@@ -67,7 +66,7 @@ impl Operation {
     /// The value, awaited in the running asyncio task.
     fn __await__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.take() {
-            State::Ready(result) => errors::any(py, Coroutine::replay(result?)),
+            State::Ready(result) => Coroutine::replay(py, result?),
             State::Pending(future) => runtime::awaitable(py, future)?.call_method0(py, "__await__"),
             State::Taken => Err(errors::configuration(py, "an operation can be awaited once")),
         }

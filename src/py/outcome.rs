@@ -46,7 +46,7 @@ pub(super) fn judge(py: Python<'_>, error: &PyErr, rules: &Rules, dispatched: bo
 fn failure(py: Python<'_>, error: &PyErr) -> PyResult<Failure> {
     let (class, text) = errors::describe(py, error);
     let args = match codec::encode(&error.value(py).getattr("args")?, None)? {
-        Encoded::Json(bytes) => Some(bytes.into()),
+        Encoded::Json(bytes) => Some(bytes),
         Encoded::Refused(_) => None,
     };
     Ok(Failure { class, text, args })
@@ -63,11 +63,7 @@ pub(super) fn rebuild(py: Python<'_>, failure: &Failure, rules: &Rules) -> PyRes
 }
 
 /// The result as it is stored, and a warning where it could not be stored. `local`: the store can keep an object.
-pub(super) fn payload(
-    result: &Bound<'_, PyAny>,
-    rules: &Rules,
-    local: bool,
-) -> PyResult<(Payload, Option<String>)> {
+pub(super) fn payload(result: &Bound<'_, PyAny>, rules: &Rules, local: bool) -> PyResult<(Payload, Option<String>)> {
     let py = result.py();
     let reason = if let Some(codec) = &rules.codec {
         match codec.call_method1(py, "encode", (result,)).and_then(|bytes| bytes.extract::<Vec<u8>>(py)) {
@@ -80,7 +76,7 @@ pub(super) fn payload(
         }
     } else {
         match codec::encode(result, rules.converter.as_ref().map(|converter| converter.bind(py)))? {
-            Encoded::Json(bytes) => return Ok((Payload::Json(bytes.into()), None)),
+            Encoded::Json(bytes) => return Ok((Payload::Json(bytes), None)),
             Encoded::Refused(refused) => refused.to_string(),
         }
     };
@@ -95,8 +91,7 @@ pub(super) fn payload(
 pub(super) fn is_not_executed(answer: &Bound<'_, PyAny>) -> PyResult<bool> {
     static NOT_EXECUTED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = answer.py();
-    let not_executed = NOT_EXECUTED.get_or_try_init(py, || {
-        py.import("idempotency_manager._types")?.getattr("NOT_EXECUTED").map(Bound::unbind)
-    })?;
+    let not_executed = NOT_EXECUTED
+        .get_or_try_init(py, || py.import("idempotency_manager._types")?.getattr("NOT_EXECUTED").map(Bound::unbind))?;
     Ok(answer.is(not_executed))
 }

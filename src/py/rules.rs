@@ -14,6 +14,7 @@ use crate::store::Limits;
 /// The settings that are plain values; durations in microseconds. Python has checked them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own, named as users know it")]
 pub(super) struct Settings {
     pub(super) default_ttl: u64,
     pub(super) lease: u64,

@@ -168,7 +168,7 @@ impl generic::ContextExt for Bridge {
 }
 
 /// An asyncio future of the running loop that ends with this one. Cancelling it drops the Rust future.
-pub(super) fn asyncio_future<'py, F>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
+pub(super) fn asyncio_future<F>(py: Python<'_>, future: F) -> PyResult<Bound<'_, PyAny>>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -183,11 +183,11 @@ pub(super) fn settle<T>(future: BoxFuture<Result<T, StoreError>>) -> Result<T, S
     handle().block_on(future)
 }
 
+/// What makes a Python value of an answer.
+pub(super) type Answer = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
+
 /// Something to await in the running asyncio task, whose value the future's answer makes.
-pub(super) fn awaitable(
-    py: Python<'_>,
-    future: BoxFuture<Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>>,
-) -> PyResult<Py<PyAny>> {
+pub(super) fn awaitable(py: Python<'_>, future: BoxFuture<Answer>) -> PyResult<Py<PyAny>> {
     let future = generic::future_into_py::<Bridge, _, _>(py, async move {
         let answer = future.await;
         Python::attach(answer)

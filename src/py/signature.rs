@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use arc_swap::{ArcSwap, Guard};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
@@ -49,10 +49,31 @@ struct Shape {
     keywords: Option<Py<PyTuple>>,
 }
 
+impl Plan {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        let keywords = self.shape.keywords.as_ref().map(|keywords| keywords.clone_ref(py));
+        let shape = Shape { positional: self.shape.positional, keywords };
+        Self { shape, values: self.values.clone(), signal: self.signal }
+    }
+}
+
 impl Shape {
+    /// Whether a call is of this shape, by the tuple itself: every call from one place in a program has the same.
     fn is(&self, positional: usize, keywords: *mut ffi::PyObject) -> bool {
-        let own = self.keywords.as_ref().map_or(std::ptr::null_mut(), |keywords| keywords.as_ptr());
+        let own = self.keywords.as_ref().map_or(std::ptr::null_mut(), Py::as_ptr);
         self.positional == positional && own == keywords
+    }
+
+    /// Whether a call is of this shape, by the names: `f(**arguments)` makes a new tuple each time.
+    fn names(&self, positional: usize, keywords: &Bound<'_, PyTuple>) -> bool {
+        let Some(own) = &self.keywords else { return false };
+        let own = own.bind(keywords.py());
+        let same = |(one, other): (Borrowed<'_, '_, PyAny>, Borrowed<'_, '_, PyAny>)| {
+            one.is(&*other) || one.eq(&*other).unwrap_or(false)
+        };
+        self.positional == positional
+            && own.len() == keywords.len()
+            && own.iter_borrowed().zip(keywords.iter_borrowed()).all(same)
     }
 }
 
@@ -64,17 +85,16 @@ pub(super) struct Signature {
     parameters: Vec<Parameter>,
     members: Vec<Member>,
     signal: Option<usize>,
-    plans: Mutex<Vec<Arc<Plan>>>,
+    plans: ArcSwap<Vec<Plan>>,
 }
 
+/// A parameter as Python tells it: `(name, positional, keyword, (default,) or None)`.
+pub(super) type Described<'py> = (Bound<'py, PyString>, bool, bool, Option<(Py<PyAny>,)>);
+
 impl Signature {
-    /// Of `(name, positional, keyword, (default,) or None)` of each parameter, the names of those that are
+    /// Of each parameter, the names of those that are
     /// params, and the name of the one that gives the signal.
-    pub(super) fn new(
-        parameters: Vec<(Bound<'_, PyString>, bool, bool, Option<(Py<PyAny>,)>)>,
-        params: &[String],
-        signal: Option<&str>,
-    ) -> PyResult<Self> {
+    pub(super) fn new(parameters: Vec<Described<'_>>, params: &[String], signal: Option<&str>) -> PyResult<Self> {
         let mut members = Vec::new();
         let mut signal_number = None;
         let mut own = Vec::with_capacity(parameters.len());
@@ -96,7 +116,42 @@ impl Signature {
         if let Some(first) = members.first_mut() {
             first.prefix[0] = b'{';
         }
-        Ok(Self { parameters: own, members, signal: signal_number, plans: Mutex::new(Vec::new()) })
+        Ok(Self { parameters: own, members, signal: signal_number, plans: ArcSwap::default() })
+    }
+
+    /// The plans so far, for [`plan`](Self::plan).
+    pub(super) fn plans(&self) -> Guard<Arc<Vec<Plan>>> {
+        self.plans.load()
+    }
+
+    /// Where everything is in a call of this shape, among plans that were made before.
+    pub(super) fn known<'a>(
+        plans: &'a [Plan],
+        positional: usize,
+        keywords: Option<&Bound<'_, PyTuple>>,
+    ) -> Option<&'a Plan> {
+        let pointer = keywords.map_or(std::ptr::null_mut(), Bound::as_ptr);
+        let same_place = plans.iter().find(|plan| plan.shape.is(positional, pointer));
+        same_place.or_else(|| {
+            let keywords = keywords?;
+            plans.iter().find(|plan| plan.shape.names(positional, keywords))
+        })
+    }
+
+    /// Plans calls of this shape from here on; `false` for a call that the function would refuse.
+    pub(super) fn learn(
+        &self,
+        py: Python<'_>,
+        positional: usize,
+        keywords: Option<&Bound<'_, PyTuple>>,
+    ) -> PyResult<bool> {
+        let Some(plan) = self.plan(py, positional, keywords)? else { return Ok(false) };
+        let kept = self.plans.load();
+        let oldest_left = kept.len().saturating_sub(PLANS - 1);
+        let mut plans: Vec<Plan> = kept[oldest_left..].iter().map(|plan| plan.clone_ref(py)).collect();
+        plans.push(plan);
+        self.plans.store(Arc::new(plans));
+        Ok(true)
     }
 
     /// Where everything is in a call of this shape; `None` for a call that the function would refuse.
@@ -105,23 +160,13 @@ impl Signature {
         py: Python<'_>,
         positional: usize,
         keywords: Option<&Bound<'_, PyTuple>>,
-    ) -> PyResult<Option<Arc<Plan>>> {
-        let pointer = keywords.map_or(std::ptr::null_mut(), |keywords| keywords.as_ptr());
-        if let Some(plan) = self.plans.lock().iter().find(|plan| plan.shape.is(positional, pointer)) {
-            return Ok(Some(Arc::clone(plan)));
-        }
+    ) -> PyResult<Option<Plan>> {
         let Some(sources) = self.sources(py, positional, keywords)? else { return Ok(None) };
-        let plan = Arc::new(Plan {
+        Ok(Some(Plan {
             shape: Shape { positional, keywords: keywords.map(|keywords| keywords.clone().unbind()) },
             values: self.members.iter().map(|member| sources[member.parameter]).collect(),
             signal: self.signal.map(|signal| sources[signal]),
-        });
-        let mut plans = self.plans.lock();
-        let oldest = (plans.len() >= PLANS).then(|| plans.remove(0));
-        plans.push(Arc::clone(&plan));
-        drop(plans);
-        drop(oldest);
-        Ok(Some(plan))
+        }))
     }
 
     fn sources(

@@ -4,8 +4,9 @@ use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use arc_swap::{ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
@@ -20,22 +21,25 @@ use super::canonical::{self, ActionFields};
 use super::coroutine::{Coroutine, Executor, Purpose};
 use super::engine::{Active, Engine};
 use super::execution::SIGNAL;
+use super::familiar::{Familiar, Familiars};
 use super::log::About;
 use super::manager::Core;
 use super::rules::SharedRules;
-use super::signature::{Plan, Signature};
+use super::signature::{Described, Plan, Signature};
 use super::{drive, errors, naming, notify, objects};
 use crate::core::action::push_part;
 use crate::core::canonical::fingerprint;
-use crate::core::record::Fingerprint;
+use crate::core::record::{Fingerprint, Payload};
 use crate::store::{ClaimRequest, Claimed, Reply};
 
 /// What a wrapper's options and its manager's settings come to; stale once the manager's version has grown.
 struct Resolved {
     engine: Arc<Engine>,
     version: u64,
+    default_version: u64,
     active: Arc<Active>,
     rules: SharedRules,
+    familiars: Familiars,
 }
 
 /// Where a call's signal comes from.
@@ -52,8 +56,8 @@ pub(super) struct Wrapper {
     vectorcall: ffi::vectorcallfunc,
     function: Py<PyAny>,
     is_async: bool,
-    action: Box<str>,
-    target: Box<str>,
+    action: Arc<str>,
+    target: Arc<str>,
     /// `:action:target`, escaped.
     middle: Box<[u8]>,
     /// `None` where the params or the signal take Python to find.
@@ -64,16 +68,19 @@ pub(super) struct Wrapper {
     manager: Option<Py<Core>>,
     options: Py<PyDict>,
     has_receiver: AtomicBool,
-    resolved: Mutex<Option<Arc<Resolved>>>,
+    resolved: ArcSwapOption<Resolved>,
 }
 
 /// The default manager's core; `_default` sets it.
 static DEFAULT: Mutex<Option<Py<Core>>> = Mutex::new(None);
+/// Grows with every change of [`DEFAULT`].
+static DEFAULT_VERSION: AtomicU64 = AtomicU64::new(0);
 
 /// Makes this the core that wrappers without a manager use.
 #[pyfunction]
 fn set_default_core(core: Option<Py<Core>>) {
     let before = std::mem::replace(&mut *DEFAULT.lock(), core);
+    DEFAULT_VERSION.fetch_add(1, Ordering::AcqRel);
     drop(before);
 }
 
@@ -86,33 +93,55 @@ fn default_core(py: Python<'_>) -> PyResult<Py<Core>> {
     made.ok_or_else(|| errors::configuration(py, "the default manager could not be made"))
 }
 
+/// A call as it arrived.
+struct Arrived<'a, 'py> {
+    arguments: &'a Arguments<'a, 'py>,
+    positional: usize,
+    keywords: Option<&'a Bound<'py, PyTuple>>,
+}
+
+/// A call as the store is asked.
+struct Asked<'a> {
+    signal: &'a str,
+    key: &'a str,
+    digest: &'a Fingerprint,
+    params: Option<Arc<[u8]>>,
+}
+
+/// What the store's first word came to.
+enum Answered {
+    Replayed(Py<PyAny>),
+    NotYet(Named, Option<Reply<Claimed>>),
+}
+
 type Key = SmallVec<[u8; 128]>;
 type Arguments<'a, 'py> = [Borrowed<'a, 'py, PyAny>];
 
 impl Wrapper {
-    fn resolved(&self, py: Python<'_>) -> PyResult<Arc<Resolved>> {
-        let cached = self.resolved.lock().clone();
-        if let Some(resolved) = cached {
-            let current = match &self.manager {
-                Some(_) => true,
-                None => DEFAULT.lock().as_ref().is_some_and(|core| Arc::ptr_eq(&core.get().engine, &resolved.engine)),
-            };
-            if current && resolved.engine.version() == resolved.version {
-                return Ok(resolved);
+    /// What a call goes by; made again where the manager has been configured since, or is another.
+    fn resolved(&self, py: Python<'_>) -> PyResult<Guard<Option<Arc<Resolved>>>> {
+        let cached = self.resolved.load();
+        if let Some(resolved) = &*cached {
+            let default_changed = DEFAULT_VERSION.load(Ordering::Acquire) != resolved.default_version;
+            if resolved.engine.version() == resolved.version && (self.manager.is_some() || !default_changed) {
+                return Ok(cached);
             }
         }
-        let core = match &self.manager {
-            Some(core) => core.clone_ref(py),
-            None => default_core(py)?,
-        };
+        self.resolve(py)
+    }
+
+    #[cold]
+    fn resolve(&self, py: Python<'_>) -> PyResult<Guard<Option<Arc<Resolved>>>> {
+        let core = self.core(py)?;
+        let default_version = DEFAULT_VERSION.load(Ordering::Acquire);
         let engine = Arc::clone(&core.get().engine);
         let version = engine.version();
         let active = engine.active(py)?;
         let rules = Arc::new(active.rules.overlaid(self.options.bind(py))?);
-        let resolved = Arc::new(Resolved { engine, version, active, rules });
-        let before = self.resolved.lock().replace(Arc::clone(&resolved));
-        drop(before);
-        Ok(resolved)
+        let familiars = Familiars::default();
+        let resolved = Some(Arc::new(Resolved { engine, version, default_version, active, rules, familiars }));
+        self.resolved.store(resolved.clone());
+        Ok(Guard::from_inner(resolved))
     }
 
     /// The signal of a call, as text.
@@ -170,13 +199,19 @@ impl Wrapper {
         positional: usize,
         keywords: Option<&Bound<'_, PyTuple>>,
     ) -> PyResult<Py<PyAny>> {
-        if let Some(signature) = &self.signature
-            && let Some(plan) = signature.plan(py, positional, keywords)?
-        {
-            return self.call_planned(py, signature, &plan, arguments, positional, keywords);
+        let resolved = self.resolved(py)?;
+        let Some(resolved) = &*resolved else { unreachable!("what is resolved is there") };
+        if let Some(signature) = &self.signature {
+            let mut plans = signature.plans();
+            if Signature::known(&plans, positional, keywords).is_none() && signature.learn(py, positional, keywords)? {
+                plans = signature.plans();
+            }
+            if let Some(plan) = Signature::known(&plans, positional, keywords) {
+                let shape = Arrived { arguments, positional, keywords };
+                return self.call_planned(py, resolved, signature, plan, &shape);
+            }
         }
         let named = self.bind(py, arguments, positional, keywords)?;
-        let resolved = self.resolved(py)?;
         let call = Call::new(
             Arc::clone(&resolved.engine),
             Arc::clone(&resolved.active),
@@ -189,62 +224,106 @@ impl Wrapper {
     fn call_planned(
         &self,
         py: Python<'_>,
+        resolved: &Resolved,
         signature: &Signature,
         plan: &Plan,
-        arguments: &Arguments<'_, '_>,
-        positional: usize,
-        keywords: Option<&Bound<'_, PyTuple>>,
+        arrived: &Arrived<'_, '_>,
     ) -> PyResult<Py<PyAny>> {
-        let resolved = self.resolved(py)?;
-        let signal = self.signal(py, signature, plan, arguments)?;
+        let signal = self.signal(py, signature, plan, arrived.arguments)?;
         let signal = signal_text(&signal)?;
         let signal = text(&signal)?;
-        let active = &*resolved.active;
-        let digest = canonical::with_buffer(|buffer| {
-            signature.encode(py, plan, arguments, buffer)?;
-            Ok::<_, PyErr>(fingerprint(buffer))
+        let params = Self::kept_params(py, &resolved.active, signature, plan, arrived.arguments)?;
+        let answered = canonical::with_buffer(|buffer| {
+            // No text holds this byte, so no signal ends where another's params begin.
+            buffer.extend_from_slice(signal.as_bytes());
+            buffer.push(0xff);
+            signature.encode(py, plan, arrived.arguments, buffer)?;
+            if let Some(familiar) = resolved.familiars.get(buffer)
+                && let Some(familiar) = &*familiar
+            {
+                let asked = Asked { signal, key: &familiar.key, digest: &familiar.digest, params };
+                return self.ask(py, resolved, asked, Ok(familiar));
+            }
+            let digest = fingerprint(&buffer[signal.len() + 1..]);
+            let key = self.compose(py, signal, resolved.active.settings.include_params_in_key.then_some(&digest))?;
+            let key = str::from_utf8(&key).unwrap_or_else(|_| unreachable!("escaped UTF-8 stays UTF-8"));
+            self.ask(py, resolved, Asked { signal, key, digest: &digest, params }, Err(buffer))
         })?;
-        let key = self.compose(py, signal, active.settings.include_params_in_key.then_some(&digest))?;
-        let key = str::from_utf8(&key).unwrap_or_else(|_| unreachable!("escaped UTF-8 stays UTF-8"));
-        let kept = self.kept_params(py, active, signature, plan, arguments)?;
-        let request = self.request(&resolved, key, signal, &digest, kept.as_deref());
+        match answered {
+            Answered::Replayed(value) => Ok(value),
+            Answered::NotYet(named, claimed) => {
+                let (engine, rules) = (Arc::clone(&resolved.engine), Arc::clone(&resolved.rules));
+                let call = Call::new(engine, Arc::clone(&resolved.active), rules, named);
+                self.run(py, call, claimed, arrived.arguments, arrived.positional, arrived.keywords)
+            }
+        }
+    }
+
+    /// Asks the store, and answers with its replay if that is what it says. `familiar`: the call as it is remembered, or
+    /// what to remember it by.
+    fn ask(
+        &self,
+        py: Python<'_>,
+        resolved: &Resolved,
+        asked: Asked<'_>,
+        familiar: Result<&Arc<Familiar>, &[u8]>,
+    ) -> PyResult<Answered> {
+        let active = &*resolved.active;
+        let request = self.request(resolved, &asked);
         let claimed = if self.is_async { active.store.replay(&request) } else { Some(active.store.claim(&request)) };
         if let Some(Reply::Ready(Ok(Claimed::Replay { result, attempts }))) = &claimed {
-            let about = About { key, signal_id: signal, action_type: &self.action, target: &self.target, attempts: *attempts };
+            let about = About {
+                key: asked.key,
+                signal_id: asked.signal,
+                action_type: &self.action,
+                target: &self.target,
+                attempts: *attempts,
+            };
             notify::replayed(py, active, about, None);
-            let converter = resolved.rules.converter.as_ref().map(|converter| converter.bind(py));
-            if let Some(value) = objects::load(py, result, converter, resolved.rules.codec.as_ref())? {
-                return if self.is_async { errors::any(py, Coroutine::replay(value)) } else { Ok(value) };
+            if let Some(value) = Self::load(py, resolved, result, familiar.ok())? {
+                if let Err(buffer) = familiar {
+                    resolved.familiars.remember(buffer, asked.key, *asked.digest);
+                }
+                let value = if self.is_async { Coroutine::replay(py, value)? } else { value };
+                return Ok(Answered::Replayed(value));
             }
         }
         let named = Named {
-            key: key.into(),
-            signal_id: signal.into(),
-            action_type: self.action.clone(),
-            target: self.target.clone(),
-            fingerprint: digest,
-            params: kept,
+            key: asked.key.into(),
+            signal_id: asked.signal.into(),
+            action_type: Arc::clone(&self.action),
+            target: Arc::clone(&self.target),
+            fingerprint: *asked.digest,
+            params: asked.params,
             context: None,
         };
-        let (engine, rules) = (Arc::clone(&resolved.engine), Arc::clone(&resolved.rules));
-        let call = Call::new(engine, Arc::clone(&resolved.active), rules, named);
-        self.run(py, call, claimed, arguments, positional, keywords)
+        Ok(Answered::NotYet(named, claimed))
     }
 
-    fn request<'a>(
-        &'a self,
-        resolved: &'a Resolved,
-        key: &'a str,
-        signal_id: &'a str,
-        digest: &'a Fingerprint,
-        params: Option<&'a [u8]>,
-    ) -> ClaimRequest<'a> {
+    fn load(
+        py: Python<'_>,
+        resolved: &Resolved,
+        result: &Payload,
+        familiar: Option<&Arc<Familiar>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        if let Some(value) = familiar.and_then(|familiar| familiar.copy(py, result)) {
+            return Ok(Some(value));
+        }
+        let converter = resolved.rules.converter.as_ref().map(|converter| converter.bind(py));
+        let value = objects::load(py, result, converter, resolved.rules.codec.as_ref())?;
+        match (value, familiar) {
+            (Some(value), Some(familiar)) => Ok(Some(familiar.learn(py, result, value))),
+            (value, _) => Ok(value),
+        }
+    }
+
+    fn request<'a>(&'a self, resolved: &'a Resolved, asked: &'a Asked<'a>) -> ClaimRequest<'a> {
         ClaimRequest {
-            key,
-            signal_id,
+            key: asked.key,
+            signal_id: asked.signal,
             action_type: &self.action,
             target: &self.target,
-            fingerprint: digest,
+            fingerprint: asked.digest,
             check_params: resolved.active.settings.check_params(),
             takes_over: resolved.rules.takes_over(),
             latch: resolved.rules.latch,
@@ -253,19 +332,18 @@ impl Wrapper {
             lease: resolved.active.settings.lease(),
             ttl: resolved.rules.ttl,
             owner: &resolved.active.owner,
-            params,
+            params: asked.params.as_deref(),
             context: None,
         }
     }
 
     fn kept_params(
-        &self,
         py: Python<'_>,
         active: &Active,
         signature: &Signature,
         plan: &Plan,
         arguments: &Arguments<'_, '_>,
-    ) -> PyResult<Option<Vec<u8>>> {
+    ) -> PyResult<Option<Arc<[u8]>>> {
         if !active.settings.store_params {
             return Ok(None);
         }
@@ -273,11 +351,24 @@ impl Wrapper {
         for (name, value) in signature.params(py, plan, arguments) {
             params.set_item(name, value)?;
         }
-        naming::kept("params", params.as_any()).map(Some)
+        naming::kept_params(params.as_any()).map(Some)
     }
 
     /// Runs a call to its end, or hands out the coroutine that will.
     fn run(
+        &self,
+        py: Python<'_>,
+        call: Call,
+        claimed: Option<Reply<Claimed>>,
+        arguments: &Arguments<'_, '_>,
+        positional: usize,
+        keywords: Option<&Bound<'_, PyTuple>>,
+    ) -> PyResult<Py<PyAny>> {
+        // Attached in PyO3's eyes too: what is dropped from here on is then dropped at once, and not put on a list.
+        Python::attach(|_| self.run_attached(py, call, claimed, arguments, positional, keywords))
+    }
+
+    fn run_attached(
         &self,
         py: Python<'_>,
         mut call: Call,
@@ -301,7 +392,7 @@ impl Wrapper {
             None => call.begin(py),
         };
         drive::run(py, &mut call, step, || {
-            let keywords = keywords.map_or(ptr::null_mut(), |keywords| keywords.as_ptr());
+            let keywords = keywords.map_or(ptr::null_mut(), Bound::as_ptr);
             // SAFETY: the arguments of this wrapper's own vectorcall, alive until it returns, handed on as they came; the
             // result is a new reference or null with an exception set. Measured reason: it is the way in, reversed.
             unsafe {
@@ -350,14 +441,15 @@ impl Wrapper {
         }
         arguments.extend(args.iter());
         let positional = arguments.len();
-        let mut names = Vec::new();
-        for (name, value) in kwargs.into_iter().flatten() {
-            names.push(name);
+        let mut words = Vec::new();
+        for (word, value) in kwargs.into_iter().flatten() {
+            words.push(word);
             arguments.push(value);
         }
-        let keywords = (!names.is_empty()).then(|| PyTuple::new(py, names)).transpose()?;
+        let keywords = (!words.is_empty()).then(|| PyTuple::new(py, words)).transpose()?;
         let arguments: Vec<_> = arguments.iter().map(Bound::as_borrowed).collect();
         let resolved = self.resolved(py)?;
+        let Some(resolved) = &*resolved else { unreachable!("what is resolved is there") };
         let named = match &self.signature {
             Some(signature) => match signature.plan(py, positional, keywords.as_ref())? {
                 Some(plan) => {
@@ -393,7 +485,9 @@ fn signal_text<'py>(signal: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>
 }
 
 fn text<'a>(signal: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
-    signal.to_str().map_err(|_| errors::invalid_action(signal.py(), "signal_id holds a lone surrogate, which is no text"))
+    signal
+        .to_str()
+        .map_err(|_| errors::invalid_action(signal.py(), "signal_id holds a lone surrogate, which is no text"))
 }
 
 fn gather<'py>(
@@ -415,13 +509,14 @@ fn gather<'py>(
 impl Wrapper {
     #[new]
     #[pyo3(signature = (function, *, is_async, action, target, parameters, params, signal, bind, manager, options, has_receiver))]
-    #[allow(clippy::too_many_arguments, reason = "each is named where it is given, in the one place that makes wrappers")]
+    #[expect(clippy::too_many_arguments, reason = "each is named where it is given, in the one place that makes them")]
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it reads")]
     fn new(
         function: Py<PyAny>,
         is_async: bool,
         action: String,
         target: String,
-        parameters: Option<Vec<(Bound<'_, PyString>, bool, bool, Option<(Py<PyAny>,)>)>>,
+        parameters: Option<Vec<Described<'_>>>,
         params: Vec<String>,
         signal: Option<&str>,
         bind: Py<PyAny>,
@@ -447,8 +542,25 @@ impl Wrapper {
             manager,
             options,
             has_receiver: AtomicBool::new(has_receiver),
-            resolved: Mutex::new(None),
+            resolved: ArcSwapOption::empty(),
         })
+    }
+
+    /// Calls it by its attribute; `f(…)` itself comes in by [`vectorcall`]. Without this the class would have no
+    /// `__call__`, and a decorated function would be no `collections.abc.Callable`.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__(
+        &self,
+        py: Python<'_>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let mut arguments: Vec<_> = args.iter().collect();
+        let (names, values): (Vec<_>, Vec<_>) = kwargs.into_iter().flatten().unzip();
+        arguments.extend(values);
+        let keywords = (!names.is_empty()).then(|| PyTuple::new(py, names)).transpose()?;
+        let arguments: Vec<_> = arguments.iter().map(Bound::as_borrowed).collect();
+        self.call(py, &arguments, args.len(), keywords.as_ref())
     }
 
     /// The key that a call with these arguments would have. A method's receiver is left out.
@@ -486,11 +598,11 @@ impl Wrapper {
     fn key_with(
         &self,
         py: Python<'_>,
-        receiver: Py<PyAny>,
+        receiver: &Bound<'_, PyAny>,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<String> {
-        Ok(self.named(py, Some(&receiver), args, kwargs)?.key.to_string())
+        Ok(self.named(py, Some(receiver.as_unbound()), args, kwargs)?.key.to_string())
     }
 
     /// The core whose records this function's calls are kept in.
@@ -521,6 +633,7 @@ impl Wrapper {
         format!("<idempotent {}>", slf.get().name(slf.py()))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the signature is PyO3's")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.function)?;
         visit.call(&self.bind)?;

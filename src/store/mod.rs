@@ -188,7 +188,7 @@ pub enum Selector<'a> {
     Target(&'a str),
     /// Of this signal.
     SignalId(&'a str),
-    /// In doubt, lapsed claims included.
+    /// In doubt, lapsed claims included, unless their latch is still armed.
     InDoubt,
     /// Finished, and to end within so long; the next to end first.
     ExpiringWithin(Span),
@@ -221,7 +221,7 @@ pub struct Limits {
 pub struct Tally {
     /// Live finished records.
     pub finished: u64,
-    /// Live claims.
+    /// Live claims, and lapsed ones whose latch is still armed.
     pub in_progress: u64,
     /// Records in doubt, lapsed claims included.
     pub in_doubt: u64,
@@ -247,7 +247,8 @@ pub struct Tally {
 /// records included. A write under any other fence than the newest is answered [`Held::Lost`] and changes nothing.
 pub trait Store: Send + Sync + fmt::Debug {
     /// Asks for the right to execute. A new key in a full store first removes what has expired, then the oldest
-    /// finished 20 % of the cap; where nothing may go, it is [`StoreError::Full`], and nothing is claimed.
+    /// finished 20 % of the cap, one at least, and as many more as a lowered cap leaves over; where nothing may go, it
+    /// is [`StoreError::Full`], and nothing is claimed.
     ///
     /// Counts a hit and a prevented duplicate for a replay, a miss for a run, a prevented duplicate for a caller that
     /// refuses to wait; every answer but a wait adds one to the record's attempts.
@@ -269,8 +270,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Ends a claim and wakes who waits for it.
     fn finish(&self, hold: &Hold, ending: Ending) -> Reply<Held>;
 
-    /// Writes a result by hand, over whatever is there, under a new fence; wakes who waits. Answers with the number
-    /// of live records dropped to make room.
+    /// Writes a result by hand, over whatever is there, under a new fence; wakes who waits. Labels, fingerprint, params,
+    /// context and owner become the request's; a live record keeps its start and its attempts, a new one has one.
+    /// Answers with the number of live records dropped to make room.
     fn mark(&self, request: MarkRequest<'_>) -> Reply<usize>;
 
     /// Settles an action in doubt, a lapsed claim included; anything else is [`StoreError::NotInDoubt`].

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,20 +12,27 @@ import pytest
 from examples.ledger_service import Effect, Fault, Ledger
 from examples.report import Run, problems
 from examples.scenario import CASES, WRITES
-from idempotency_manager import State
 
 ROOT = Path(__file__).parents[2]
+COLUMNS = 80
 WANTED = len(CASES) * len(Effect)
 PLANNED = sum(case.planned_duplicates for case in CASES)
-TOTAL = re.compile(r"^(\w+): (\d+) effects where (\d+) were wanted, (\d+) duplicates, (\d+) missing", re.MULTILINE)
 
 
 def run(module: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", module]
-    environment = {**os.environ, "COLUMNS": "120"}
-    return subprocess.run(  # noqa: S603 - this interpreter, and a module named in this file
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=55, check=False
-    )
+    environment = {**os.environ, "COLUMNS": str(COLUMNS)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=55, check=False)
+
+
+def rows(demo: subprocess.CompletedProcess[str], start: str) -> list[str]:
+    """Return the rows of the printed tables that start so, in order."""
+    return [line for line in demo.stdout.splitlines() if line.startswith(f"│{start}")]
+
+
+def numbers(row: str) -> list[int]:
+    """Return the numbers of a row that stand alone."""
+    return [int(number) for number in re.findall(r"(?<=[ │])\d+(?= )", row)]
 
 
 @pytest.fixture(scope="module")
@@ -45,30 +51,45 @@ def ledger_with(copies: int) -> Ledger:
 
 
 def bare_run(copies: int = 2) -> Run:
-    return Run("without", ledger_with(copies), (), 1.0)
+    return Run("without", ledger_with(copies), ())
 
 
 def guarded_run(copies: int = 1, unproved: tuple[str, ...] = ()) -> Run:
-    return Run("with", ledger_with(copies), unproved, 1.0, Counter({State.COMPLETED: WANTED}))
+    return Run("with", ledger_with(copies), unproved, {"total_cached": WANTED, "in_progress": 0, "in_doubt": 0})
 
 
 def test_the_demo_prints_duplicates_without_the_package_and_none_with_it(
     demo: subprocess.CompletedProcess[str],
 ) -> None:
     assert demo.returncode == 0, demo.stdout + demo.stderr
-    totals = {name: tuple(map(int, numbers)) for name, *numbers in TOTAL.findall(demo.stdout)}
-    assert totals["with"] == (WANTED, WANTED, 0, 0)
-    happened, wanted, duplicates, missing = totals["without"]
+    without, protected = [numbers(row) for row in rows(demo, "   all ")]
+    assert protected == [WANTED, WANTED, 0, 0]
+    wanted, happened, duplicates, missing = without
     assert (wanted, missing) == (WANTED, 0)
     assert happened - wanted == duplicates >= PLANNED
+
+
+def test_the_last_line_says_what_has_been_seen(demo: subprocess.CompletedProcess[str]) -> None:
+    last = demo.stdout.splitlines()[-1]
+    assert re.fullmatch(r"The same faults made \d+ duplicates without idempotency_manager, none with it\.", last)
+
+
+def test_the_output_fits_a_narrow_terminal_without_a_broken_row(demo: subprocess.CompletedProcess[str]) -> None:
+    assert max(map(len, demo.stdout.splitlines())) <= COLUMNS
+    assert len(rows(demo, " INV-")) == len(CASES)
+    assert all(case.story in demo.stdout for case in CASES)
+    assert "…" not in demo.stdout
 
 
 def test_the_tables_show_one_of_each_effect_for_each_invoice_with_the_package(
     demo: subprocess.CompletedProcess[str],
 ) -> None:
-    rows = re.findall(r"^ *(INV-\d+) .*?((?:\d+ +){7}\d+) *$", demo.stdout, re.MULTILINE)
-    assert [invoice for invoice, _ in rows] == [case.invoice.id for case in CASES]
-    assert {tuple(counts.split()[4:]) for _, counts in rows} == {("1", "1", "1", "1")}
+    assert [numbers(row)[-len(Effect) :] for row in rows(demo, " INV-")] == [[1] * len(Effect)] * len(CASES)
+
+
+def test_the_package_counts_one_kept_result_for_each_effect(demo: subprocess.CompletedProcess[str]) -> None:
+    counted = {name: numbers(*rows(demo, f" {name} ")) for name in ("total_cached", "in_progress", "in_doubt")}
+    assert counted == {"total_cached": [WANTED], "in_progress": [0], "in_doubt": [0]}
 
 
 @pytest.mark.parametrize(
@@ -101,9 +122,9 @@ def test_a_run_without_the_package_that_has_no_duplicate_proves_nothing() -> Non
 
 
 def test_an_action_that_the_store_does_not_know_as_finished_is_a_problem() -> None:
-    protected = replace(guarded_run(), remembered=Counter({State.COMPLETED: WANTED - 1, State.IN_DOUBT: 1}))
-    assert problems(bare_run(), protected, CASES) == [
-        f"with: the store remembers {WANTED - 1} completed, 1 in doubt, of {WANTED} actions"
+    stats = {"total_cached": WANTED - 1, "in_progress": 0, "in_doubt": 1}
+    assert problems(bare_run(), replace(guarded_run(), stats=stats), CASES) == [
+        f"with: of {WANTED} actions, {WANTED - 1} are finished, 0 in progress, 1 in doubt"
     ]
 
 

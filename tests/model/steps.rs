@@ -138,14 +138,13 @@ impl Pair {
             Ok(Claimed::Mismatch(_)) => "mismatch",
             Err(_) => "full",
         };
-        let what = format!("claim {key}");
         let evicted = self.expect_claim(&key, params, takes_over, refuses_to_wait, got);
         if let Ok(Claimed::Run(begun) | Claimed::TakeOver(begun, _)) = claimed {
-            assert_eq!(begun.evicted, evicted, "{what}");
+            assert_eq!(begun.evicted, evicted, "claim {key}");
             let labels = parts.iter().map(|&part| Some(part.to_owned()));
             self.begun(&key, begun, params, latch, ttl, labels.collect::<Vec<_>>().try_into().expect("three parts"));
         }
-        what
+        format!("claim {key}")
     }
 
     /// Finds what the answer to a claim must be, and counts it; answers with the number of records evicted.
@@ -268,10 +267,8 @@ impl Pair {
         if room.is_none() {
             return format!("mark {key} in a full store");
         }
-        let stored = ask(self.store.get(&key));
-        // One of no time at all has expired at once in no world: every TTL here is at least a microsecond.
-        let fence = self.newer(stored.expect("it is there").fence);
-        let now = self.model.now;
+        let stored = ask(self.store.get(&key)).expect("every TTL is a microsecond at least");
+        let (fence, now) = (self.newer(stored.fence), self.model.now);
         let (started, attempts) = self.model.live(&key).map_or((now, 1), |row| (row.started, row.attempts));
         let row = Row {
             state: State::Completed,

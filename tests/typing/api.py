@@ -36,6 +36,7 @@ from idempotency_manager import (
     parse_idempotency_key,
     signal,
 )
+from idempotency_manager.testing import ManualClock
 
 action = Action("order-1", "create_card", "trello", {"title": "hello"}, context={"by": "cron"})
 mapping = {"signal_id": "order-1", "action": "create_card", "target": "trello"}
@@ -59,10 +60,36 @@ def an_executor_keeps_its_type(manager: IdempotencyManager, make: Callable[[], d
     assert_type(execute_with_idempotency(action, make), dict[str, int])
     assert_type(execute_with_idempotency(action, make, timedelta(hours=1)), dict[str, int])
 
+    manager.execute(action, "make")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    manager.execute(action, make, latch="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    manager.execute(action, make, tll="24h")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    manager.execute("key", make)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
 
 async def an_async_executor_keeps_its_type(manager: IdempotencyManager, make: Callable[[], Awaitable[int]]) -> None:
     assert_type(await manager.aexecute(action, make, ttl=1.5), int)
     assert_type(await aexecute_with_idempotency(action, make), int)
+
+
+async def the_async_manager_takes_either_executor(
+    manager: AsyncIdempotencyManager,
+    make: Callable[[], int],
+    amake: Callable[[], Awaitable[int]],
+) -> None:
+    async def coroutine_function() -> list[int]:
+        return [await amake()]
+
+    assert_type(await manager.execute(action, make), int)
+    assert_type(await manager.execute(action, amake, ttl="1h", on_concurrent="raise"), int)
+    assert_type(await manager.execute(action, coroutine_function), list[int])
+    assert_type(await manager.execute(action, lambda: 1.5), float)
+    async with manager.claim(action) as attempt:
+        assert_type(attempt, Attempt)
+    assert_type([record.key async for record in manager.iter_records(target="trello")], list[str])
+    assert_type(await manager.get_in_doubt(), list[IdempotencyRecord])
+    assert_type((await manager.stats()).evicted, int)
+
+    await manager.execute(action, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 def a_claim_is_a_context_manager(manager: IdempotencyManager) -> None:
@@ -113,6 +140,13 @@ def configuration() -> None:
     assert_type(config, IdempotencyConfig)
     assert_type(config.lease, timedelta)
     assert_type(config.not_executed_on, tuple[type[BaseException], ...])
+    kinds: list[str] = []
+    IdempotencyManager(store="memory://", on_event=lambda event: kinds.append(event.kind), clock=ManualClock())
+
+    configure(default_ttl=b"24h")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    configure(lese="30s")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    IdempotencyManager("memory://", on_full="wait")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    AsyncIdempotencyManager(max_cache_size="10")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def decorated() -> None:
@@ -137,6 +171,17 @@ async def a_decorated_coroutine_function_is_still_one() -> None:
         return len(signal_id + text)
 
     assert_type(await post("order-1", "hello"), int)
+
+
+def records_are_read_only(record: IdempotencyRecord, attempt: Attempt) -> None:
+    record.key = "k"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    attempt.executed = True  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def no_other_name_is_exported() -> None:
+    from idempotency_manager import Recrod  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
+
+    assert_type(Recrod, None)  # type: ignore[assert-type]  # pyright: ignore[reportAssertTypeFailure, reportUnknownArgumentType]
 
 
 def errors() -> None:

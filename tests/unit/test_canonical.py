@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import struct
 from collections import OrderedDict, UserDict, defaultdict, namedtuple
 from dataclasses import InitVar, dataclass, field
@@ -25,6 +24,7 @@ from idempotency_manager import UnsupportedParamError, canonicalize, params_are_
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from random import Random
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "jcs"
 
@@ -91,7 +91,7 @@ def number_sequence(length: int) -> Iterator[int]:
     digest = bytes(32)
     while len(patterns) < length:
         digest = hashlib.sha256(digest).digest()
-        patterns += [bits for bits in struct.unpack("<4Q", digest) if (bits >> 52) & 0x7FF != 0x7FF]  # noqa: PLR2004
+        patterns += [bits for bits in struct.unpack("<4Q", digest) if (bits >> 52) & 0x7FF != 0x7FF]
     return iter(patterns[:length])
 
 
@@ -130,7 +130,7 @@ def test_the_form_of_json_is_json_of_the_same_value(value: Any) -> None:
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), SCALARS), st.randoms(use_true_random=False))
-def test_the_order_of_a_dict_makes_no_difference(value: dict[str, Any], shuffler: random.Random) -> None:
+def test_the_order_of_a_dict_makes_no_difference(value: dict[str, Any], shuffler: Random) -> None:
     """Members are sorted, by the UTF-16 of their names."""
     names = list(value)
     shuffler.shuffle(names)
@@ -326,7 +326,7 @@ def test_numpy_scalars_are_their_python_values() -> None:
     """An array is refused, and so is a time that Python would round."""
     numpy = pytest.importorskip("numpy")
     assert same(3, numpy.int64(3), numpy.uint8(3))
-    assert same(True, numpy.bool_(True))  # noqa: FBT003
+    assert same(True, numpy.bool_(True))
     assert same(0.5, numpy.float32(0.5), numpy.float64(0.5))
     assert same("a", numpy.str_("a"))
     assert same(datetime(2026, 1, 1), numpy.datetime64("2026-01-01T00:00:00"))  # noqa: DTZ001
@@ -335,92 +335,6 @@ def test_numpy_scalars_are_their_python_values() -> None:
     refused(numpy.datetime64("NaT"))
     refused(numpy.longdouble(1))
     refused(numpy.float32("nan"))
-
-
-async def coroutine_function() -> None:
-    """Gives a coroutine."""
-
-
-@pytest.mark.parametrize(
-    ("value", "told"),
-    [
-        (float("nan"), "not a finite number"),
-        (float("-inf"), "not a finite number"),
-        (Decimal("NaN"), "not a finite number"),
-        (Decimal("-Infinity"), "not a finite number"),
-        ("\ud800", "lone surrogate"),
-        ({"\udc00": 1}, "lone surrogate"),
-        (object(), "of type object"),
-        (len, "such as its name"),
-        (Color, "type"),
-        (1j, "of type complex"),
-        (..., "ellipsis"),
-        (iter([1]), "pass a list"),
-        (range(3), "pass a list"),
-        ((n for n in [1]), "pass a list"),
-        (time(1, tzinfo=ZoneInfo("Europe/Paris")), "depends on the date"),
-    ],
-)
-def test_a_value_without_a_form_is_refused_with_a_remedy(value: object, told: str) -> None:
-    """At the top and inside, by both walks."""
-    assert told in str(refused(value))
-    inside = refused({"items": [0, value]})
-    assert inside.path.startswith("value.items[1]")
-    assert str(inside).startswith(inside.path)
-
-
-def test_a_coroutine_is_refused() -> None:
-    """It must be awaited first."""
-    coroutine = coroutine_function()
-    assert "await it" in str(refused(coroutine))
-    coroutine.close()
-
-
-def test_an_objects_text_is_never_taken_for_it() -> None:
-    """Neither repr nor str stands for an object."""
-
-    class Shown:
-        def __str__(self) -> str:
-            return "shown"
-
-        __repr__ = __str__
-
-    assert refused({"a": Shown()}).path == "value.a"
-
-
-def test_the_path_names_every_container_on_the_way() -> None:
-    """Names that are no identifiers are quoted, fields and tagged keys are named."""
-    bad = object()
-    assert refused({"a b": {"c": (1, [bad])}}).path == 'value["a b"].c[1][0]'
-    assert refused({"line": Line("a", bad)}).path == "value.line.price"  # type: ignore[arg-type]
-    assert refused({1: bad}).path == "value[1]"
-    assert refused({"tags": {1, bad}}).path.startswith("value.tags{")
-
-
-def test_nesting_has_a_limit() -> None:
-    """A list that holds itself and a deep tree are errors, not crashes."""
-    loop: list[object] = []
-    loop.append(loop)
-    assert "nested deeper" in str(refused(loop))
-    deep: object = 0
-    for _ in range(200):
-        deep = [deep]
-    assert canonicalize(deep) == b"[" * 200 + b"0" + b"]" * 200
-    refused([deep])
-    for _ in range(100_000):
-        deep = (deep,)
-    refused(deep)
-
-
-def test_two_keys_that_become_one_name_are_refused() -> None:
-    """One of them would be lost."""
-    assert refused({"red": 1, Color.RED: 2}).path == "value.red"
-    refused({3: 1, (Color.RED,): 2, ("red",): 3})
-
-
-def test_a_set_with_two_elements_of_one_form_is_not_the_smaller_set() -> None:
-    """Unequal elements that stand for one value are both counted."""
-    assert not same({"red", Color.RED}, {"red"})
 
 
 def test_code_that_changes_what_is_walked_is_survived() -> None:
@@ -443,23 +357,6 @@ def test_code_that_changes_what_is_walked_is_survived() -> None:
     form = canonicalize(params)
     assert form.startswith(b'{"a":[{"name":""},"after')
     assert form.endswith(b'"c":[@1:bytes"' + b"79" * 1000 + b'"]}')
-
-
-def test_what_user_code_raises_is_told_with_the_path() -> None:
-    """An ordinary exception becomes the cause, an interrupt stays what it is."""
-
-    class Broken(UserDict[str, int]):
-        error: ClassVar[BaseException] = ValueError("broken")
-
-        def items(self) -> Any:
-            raise self.error
-
-    caught = refused({"a": [Broken()]})
-    assert caught.path == "value.a[0]"
-    assert isinstance(caught.__cause__, ValueError)
-    Broken.error = KeyboardInterrupt()
-    with pytest.raises(KeyboardInterrupt):
-        canonicalize({"a": [Broken()]})
 
 
 def test_equivalence_is_that_of_the_forms() -> None:
@@ -496,3 +393,8 @@ def test_names_that_share_a_prefix_or_lie_beyond_the_basic_plane_are_sorted() ->
         assert list(json.loads(canonicalize({**value, "z": []}))) == sorted(
             [*names, "z"], key=lambda n: n.encode("utf-16-be")
         )
+
+
+def test_a_set_with_two_elements_of_one_form_is_not_the_smaller_set() -> None:
+    """Unequal elements that stand for one value are both counted."""
+    assert not same({"red", Color.RED}, {"red"})

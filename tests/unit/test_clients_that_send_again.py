@@ -49,7 +49,7 @@ def requests_seen(call: Callable[[int], object], behave: loopback.Behaviour) -> 
     return len(seen), caught.value
 
 
-def post_with_slack(port: int, **options: Any) -> None:  # noqa: ANN401 - the client's own
+def post_with_slack(port: int, **options: Any) -> None:
     client = slack_sdk.WebClient("t", base_url=f"http://127.0.0.1:{port}/", timeout=1, **options)
     client.chat_postMessage(channel="C", text="hello")
 
@@ -75,10 +75,10 @@ class LostAnswerError(Exception):
 class SendsOnce(httplib2.Http):  # type: ignore[misc]
     """An Http that does not send again when the answer is lost."""
 
-    def _conn_request(self, conn: Any, *args: Any) -> Any:  # noqa: ANN401 - httplib2 has no types
+    def _conn_request(self, conn: Any, *args: Any) -> Any:
         receive = conn.getresponse
 
-        def getresponse() -> Any:  # noqa: ANN401 - as above
+        def getresponse() -> Any:
             try:
                 return receive()
             except (OSError, http.client.HTTPException) as error:
@@ -146,7 +146,7 @@ def test_urllib3_sends_a_post_again_where_any_method_is_allowed(retry: urllib3.R
 
 
 def test_urllib3_sends_a_put_again_unless_told_otherwise() -> None:
-    def put(port: int, **options: Any) -> None:  # noqa: ANN401 - the client's own
+    def put(port: int, **options: Any) -> None:
         urllib3.PoolManager().request("PUT", f"http://127.0.0.1:{port}", timeout=1, **options)
 
     assert requests_seen(put, loopback.hang_up_after_the_request)[0] == 4
@@ -168,7 +168,7 @@ def test_botocore_makes_as_many_attempts_as_it_is_told(attempts: int) -> None:
             region_name="eu-central-1",
             endpoint_url=f"http://127.0.0.1:{port}",
             aws_access_key_id="k",
-            aws_secret_access_key="s",  # noqa: S106 - nobody's
+            aws_secret_access_key="s",
             config=botocore.config.Config(retries={"total_max_attempts": attempts}, read_timeout=1),
         )
         client.send_message(QueueUrl=f"http://127.0.0.1:{port}/1/q", MessageBody="m")

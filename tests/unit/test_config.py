@@ -22,7 +22,7 @@ from idempotency_manager.exceptions import ConfigurationError
 SECRET = "hunter2"  # noqa: S105 - it is what must not be shown
 
 
-def refused(**fields: Any) -> str:  # noqa: ANN401 - any value may be refused
+def refused(**fields: Any) -> str:
     with pytest.raises(ConfigurationError) as caught:
         make_config(None, fields)
     return str(caught.value)
@@ -112,7 +112,7 @@ def test_a_copied_config_is_equal_and_keeps_its_password() -> None:
         ("namespace", "billing:eu", "billing:eu"),
     ],
 )
-def test_a_value_is_kept_in_its_own_form(field: str, given: Any, kept: Any) -> None:  # noqa: ANN401 - any field's
+def test_a_value_is_kept_in_its_own_form(field: str, given: Any, kept: Any) -> None:
     assert getattr(make_config(None, {field: given}), field) == kept
 
 

@@ -434,7 +434,7 @@ def test_importing_it_imports_nothing_costly() -> None:
         "assert converter_for(dict) is None; assert return_converter(lambda: 1) is None;"
         "print(*sorted({'typing', 'dataclasses', 'enum', 'inspect', 'datetime'} & (set(sys.modules) - before)))"
     )
-    done = subprocess.run(  # noqa: S603 - this very interpreter, on the code above
+    done = subprocess.run(
         [sys.executable, "-S", "-c", "import idempotency_manager;" + code],
         capture_output=True,
         text=True,

@@ -8,7 +8,16 @@ pub const LARGEST_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// Appends an integer: up to 2^53 - 1 in magnitude as the number it is, equal to the double of that value; beyond,
 /// where doubles run out of digits, in the tagged form that keeps them all.
+#[inline]
 pub fn push_i64(out: &mut Vec<u8>, integer: i64) {
+    if let digit @ 0..10 = integer {
+        out.push(b'0' + digit.to_le_bytes()[0]);
+    } else {
+        push_long(out, integer);
+    }
+}
+
+fn push_long(out: &mut Vec<u8>, integer: i64) {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(integer);
     if integer.unsigned_abs() <= LARGEST_SAFE_INTEGER {
@@ -46,7 +55,12 @@ fn to_integer(float: f64) -> Option<i64> {
 ///
 /// No two decimals of up to 15 digits read as the same double, so one that reads as this double is its shortest form. It
 /// does read so if the quotient below, of two integers that doubles hold exactly, rounds to it.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a whole number below 10^15")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a whole number below 10^15"
+)]
 #[expect(clippy::float_cmp, reason = "compared exactly")]
 fn push_decimal_places(out: &mut Vec<u8>, float: f64) -> bool {
     const PLACES: usize = 6;
@@ -54,25 +68,38 @@ fn push_decimal_places(out: &mut Vec<u8>, float: f64) -> bool {
     if !(1.0..1e15).contains(&scaled) {
         return false;
     }
-    let (mut digits, mut places) = (scaled as i64, PLACES);
+    let (mut digits, mut places) = (scaled as u64, PLACES);
     if digits as f64 / 1e6 != float.abs() {
         return false;
     }
-    if digits % 10_000 == 0 {
+    if digits.is_multiple_of(10_000) {
         (digits, places) = (digits / 10_000, places - 4);
     }
-    while digits % 10 == 0 {
+    while digits.is_multiple_of(10) {
         (digits, places) = (digits / 10, places - 1);
     }
-    if float < 0.0 {
-        out.push(b'-');
+    // The longest is a sign, a point and the 15 digits, or a leading zero and the places.
+    let mut text = [0; 24];
+    let mut start = text.len();
+    let mut put = |byte| {
+        start -= 1;
+        text[start] = byte;
+    };
+    for _ in 0..places {
+        put(b'0' + (digits % 10) as u8);
+        digits /= 10;
     }
-    let mut buffer = itoa::Buffer::new();
-    let digits = buffer.format(digits).as_bytes();
-    let whole = digits.len().saturating_sub(places);
-    out.extend_from_slice(if whole == 0 { b"0" } else { &digits[..whole] });
-    out.push(b'.');
-    out.extend_from_slice(&b"000000"[..places.saturating_sub(digits.len())]);
-    out.extend_from_slice(&digits[whole..]);
+    put(b'.');
+    loop {
+        put(b'0' + (digits % 10) as u8);
+        digits /= 10;
+        if digits == 0 {
+            break;
+        }
+    }
+    if float < 0.0 {
+        put(b'-');
+    }
+    out.extend_from_slice(&text[start..]);
     true
 }

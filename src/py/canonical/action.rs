@@ -75,8 +75,9 @@ impl<'py> ActionFields<'py> {
     pub(super) fn key(&self) -> PyResult<Bound<'py, PyString>> {
         let (py, digest) = (self.signal_id.py(), self.digest()?);
         let [signal_id, action, target] = self.labels()?;
-        if let Some(key) = simple_key([signal_id, action, target], &digest) {
-            return PyString::from_bytes(py, &key);
+        let mut simple = SmallVec::new();
+        if push_simple_key(&mut simple, [signal_id, action, target], &digest) {
+            return PyString::from_bytes(py, &simple);
         }
         let key = compose_key(signal_id, action, target, Some(&digest)).map_err(|error| action_error(py, &error))?;
         Ok(PyString::new(py, &key))
@@ -99,19 +100,19 @@ impl<'py> ActionFields<'py> {
     }
 }
 
-/// What [`compose_key`] makes of parts that stay as they are, without a memory allocation; `None` for other parts.
-fn simple_key(parts: [&str; 3], digest: &Fingerprint) -> Option<SmallVec<[u8; 128]>> {
-    let mut key = SmallVec::new();
+/// Appends what [`compose_key`] makes of parts that stay as they are, without a memory allocation; false for others.
+#[inline]
+fn push_simple_key(key: &mut SmallVec<[u8; 128]>, parts: [&str; 3], digest: &Fingerprint) -> bool {
     for part in parts {
         let simple = part.bytes().fold(true, |simple, byte| simple & !matches!(byte, b'%' | b':' | 0..=0x1f | 0x7f));
         if part.is_empty() || !simple {
-            return None;
+            return false;
         }
         key.extend_from_slice(part.as_bytes());
         key.push(b':');
     }
     key.extend_from_slice(&digest.short_hex());
-    Some(key)
+    true
 }
 
 /// The fields that were given so far, in the order of `FIELDS`.

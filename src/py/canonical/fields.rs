@@ -1,4 +1,4 @@
-//! Objects that stand for their fields: NamedTuples, dataclasses, attrs classes, pydantic models, msgspec structs. Each is
+//! Objects that stand for their fields: named tuples, dataclasses, attrs classes, pydantic models, msgspec structs. Each is
 //! recognised by what its class declares, without importing the package it comes from.
 
 use pyo3::prelude::*;

@@ -15,7 +15,16 @@ use super::stand_ins::type_name;
 use crate::core::action::parse_key;
 use crate::core::error::ActionError;
 
-/// The parts of a key that `generate_idempotency_key` made, as a `ParsedKey`.
+/// Take a key apart that `generate_idempotency_key` made.
+///
+/// Args:
+///     key: The key.
+///
+/// Returns:
+///     A `ParsedKey`, whose parts are as they were before they were encoded.
+///
+/// Raises:
+///     InvalidKeyError: The text is no key.
 #[pyfunction]
 #[pyo3(signature = (key, /))]
 pub(super) fn parse_idempotency_key<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -32,9 +41,11 @@ pub(super) fn parse_idempotency_key<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bo
 const DOC: &CStr = c"generate_idempotency_key(action=None, /, **fields)
 --
 
-The action's key, `signal_id:action:target:params_hash`.
+Give an action's key, `signal_id:action:target:params_hash`.
 
-Takes one Action (or a mapping of its fields), or the fields by keyword.
+Args:
+    action: An Action, or a mapping with its fields.
+    **fields: Or the fields by keyword.
 
 Raises:
     InvalidActionError: A field is missing, empty, unknown or not text.
@@ -71,34 +82,36 @@ unsafe extern "C" fn generate(
     positional: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    Python::attach(|py| {
-        let made = catch_unwind(AssertUnwindSafe(|| {
-            // SAFETY: the arguments are as the convention says.
-            let fields = unsafe { read(py, arguments, positional.cast_unsigned(), names) }?;
-            Ok(fields.key()?.into_ptr())
-        }));
-        made.unwrap_or_else(|_| Err(PyRuntimeError::new_err("generate_idempotency_key panicked: this is a bug in it")))
-            .unwrap_or_else(|error| {
-                error.restore(py);
-                ptr::null_mut()
-            })
-    })
+    // SAFETY: the interpreter calls only from a thread that is attached. (`Python::attach` finds that out at a cost of a
+    // tenth of the call.)
+    let py = unsafe { Python::assume_attached() };
+    let made = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the arguments are as the convention says.
+        let fields = unsafe { read(py, arguments, positional.cast_unsigned(), names) }?;
+        Ok(fields.key()?.into_ptr())
+    }));
+    made.unwrap_or_else(|_| Err(PyRuntimeError::new_err("generate_idempotency_key panicked: this is a bug in it")))
+        .unwrap_or_else(|error| {
+            // Attached as pyo3 counts it, or what the error drops would wait for the next call that is.
+            Python::attach(|py| error.restore(py));
+            ptr::null_mut()
+        })
 }
 
 /// # Safety
 /// `arguments` points to `positional` objects and one for each of the `names`, a tuple or null; all live during the call.
-unsafe fn read<'py>(
-    py: Python<'py>,
+unsafe fn read(
+    py: Python<'_>,
     arguments: *const *mut ffi::PyObject,
     positional: usize,
     names: *mut ffi::PyObject,
-) -> PyResult<ActionFields<'py>> {
+) -> PyResult<ActionFields<'_>> {
     // SAFETY: null or a tuple, says the convention.
-    let names = unsafe { Bound::from_borrowed_ptr_or_opt(py, names) };
-    let names = names.as_ref().map(|names| names.cast::<PyTuple>()).transpose()?;
-    let named = names.map_or(0, |names| names.len());
+    let keywords = unsafe { Bound::from_borrowed_ptr_or_opt(py, names) };
+    let keywords = keywords.as_ref().map(Bound::cast::<PyTuple>).transpose()?;
+    let keyword_count = keywords.map_or(0, PyTupleMethods::len);
     let argument = |index: usize| {
-        debug_assert!(index < positional + named, "an argument that was not passed");
+        debug_assert!(index < positional + keyword_count, "an argument that was not passed");
         // SAFETY: there are that many arguments, each a live object.
         unsafe { Bound::from_borrowed_ptr(py, *arguments.add(index)) }
     };
@@ -107,11 +120,11 @@ unsafe fn read<'py>(
         _ if positional > 1 => {
             Err(invalid_action(py, "give one action, or its fields by keyword: signal_id=..., action=..."))
         }
-        Some(_) if named > 0 => Err(invalid_action(py, "give an action or its fields by keyword, not both")),
+        Some(_) if keyword_count > 0 => Err(invalid_action(py, "give an action or its fields by keyword, not both")),
         Some(action) => ActionFields::extract(&action),
         None => {
             let mut given = Given::default();
-            for (index, name) in names.into_iter().flatten().enumerate() {
+            for (index, name) in keywords.into_iter().flatten().enumerate() {
                 given.set(&name, argument(positional + index))?;
             }
             given.finish(py)

@@ -73,7 +73,13 @@ pub(crate) fn with_buffer<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     })
 }
 
-/// The exact bytes that are hashed: RFC 8785 JSON, extended as docs/keys.md says.
+/// Give the exact bytes that are hashed: RFC 8785 JSON, extended as docs/keys.md says.
+///
+/// Args:
+///     value: Any value that params may hold.
+///
+/// Raises:
+///     UnsupportedParamError: It, or a value in it, has no canonical form; the error says where.
 #[pyfunction]
 #[pyo3(signature = (value, /))]
 fn canonicalize<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
@@ -84,7 +90,14 @@ fn canonicalize<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>>
     })
 }
 
-/// Whether two mappings have one canonical form.
+/// Tell whether two mappings are the same params: whether they have one canonical form.
+///
+/// Args:
+///     params1: The one.
+///     params2: The other.
+///
+/// Raises:
+///     UnsupportedParamError: A value has no canonical form; the error says where.
 #[pyfunction]
 #[pyo3(signature = (params1, params2, /))]
 fn params_are_equivalent(params1: &Bound<'_, PyAny>, params2: &Bound<'_, PyAny>) -> PyResult<bool> {

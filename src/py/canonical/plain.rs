@@ -105,10 +105,12 @@ impl Walk<'_> {
             } else if kind == &raw mut ffi::PyDict_Type {
                 return depth < MAX_DEPTH && self.dict(value, depth + 1);
             } else if kind == &raw mut ffi::PyList_Type {
-                let items = std::slice::from_raw_parts(
-                    (*value.cast::<ffi::PyListObject>()).ob_item,
-                    ffi::PyList_GET_SIZE(value).cast_unsigned(),
-                );
+                let count = ffi::PyList_GET_SIZE(value).cast_unsigned();
+                // An empty list has no items to point to, and a slice may not begin at null.
+                let items = match count {
+                    0 => &[],
+                    _ => std::slice::from_raw_parts((*value.cast::<ffi::PyListObject>()).ob_item, count),
+                };
                 return depth < MAX_DEPTH && self.array(items, depth + 1);
             } else if value == ffi::Py_None() {
                 self.out.extend_from_slice(b"null");

@@ -122,7 +122,7 @@ fn micros(delta: &Bound<'_, PyDelta>) -> i128 {
     seconds * 1_000_000 + i128::from(delta.get_microseconds())
 }
 
-/// Refuses what a subclass adds to the standard library's types (pandas does): a NaT, which equals nothing, and a part
+/// Refuses what a subclass adds to the standard library's types (pandas does): a `NaT`, which equals nothing, and a part
 /// below the microsecond, two of which would become one.
 fn refuse_finer_than_micros(value: &Bound<'_, PyAny>, attribute: &str) -> Result<(), Refusal> {
     if value.is_exact_instance_of::<PyDateTime>() || value.is_exact_instance_of::<PyDelta>() {

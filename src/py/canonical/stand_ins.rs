@@ -64,7 +64,7 @@ fn numpy_scalar<'py>(value: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAn
 
 /// The value of a bool.
 pub(super) fn truth(value: &Bound<'_, PyAny>) -> Option<bool> {
-    value.cast::<PyBool>().ok().map(|truth| truth.is_true())
+    value.cast::<PyBool>().ok().map(PyBoolMethods::is_true)
 }
 
 /// The elements of a set or frozenset.

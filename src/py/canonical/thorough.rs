@@ -20,7 +20,7 @@ pub(super) fn encode(value: &Bound<'_, PyAny>, depth: usize, out: &mut Vec<u8>) 
         return encode(&stand_in, depth + 1, out);
     }
     if let Some(members) = fields::read(value)? {
-        return object(members, depth, out);
+        return object(&members, depth, out);
     }
     if let Ok(text) = value.cast::<PyString>() {
         canonical::push_string(out, utf8(text)?);
@@ -119,7 +119,8 @@ fn mapping(pairs: Vec<Pair<'_>>, depth: usize, out: &mut Vec<u8>) -> Outcome {
     }
     if members.iter().all(|(key, _)| key.is_instance_of::<PyString>()) {
         let named = members.into_iter().map(|(key, value)| Ok((key.cast_into::<PyString>()?, value)));
-        return object(named.collect::<Result<_, pyo3::CastIntoError<'_>>>().map_err(PyErr::from)?, depth, out);
+        let named = named.collect::<Result<Vec<_>, pyo3::CastIntoError<'_>>>().map_err(PyErr::from)?;
+        return object(&named, depth, out);
     }
     map(&members, depth, out)
 }
@@ -127,10 +128,10 @@ fn mapping(pairs: Vec<Pair<'_>>, depth: usize, out: &mut Vec<u8>) -> Outcome {
 /// A named member of an object.
 pub(super) type Member<'py> = (Bound<'py, PyString>, Bound<'py, PyAny>);
 
-fn object(members: Vec<Member<'_>>, depth: usize, out: &mut Vec<u8>) -> Outcome {
+fn object(members: &[Member<'_>], depth: usize, out: &mut Vec<u8>) -> Outcome {
     check(depth)?;
     let mut named = Vec::with_capacity(members.len());
-    for (name, value) in &members {
+    for (name, value) in members {
         named.push((utf8(name).map_err(|refusal| refusal.in_place(".<a key>"))?, value));
     }
     named.sort_by(|(left, _), (right, _)| canonical::compare_names(left, right));

@@ -30,7 +30,7 @@ pub(super) fn within(before: &str, value: &Bound<'_, PyAny>, after: &str) -> PyR
     let outcome = encoder.value(value, 0);
     encoder.push(after);
     let answer = match outcome {
-        Ok(()) => Ok(Encoded::Json(encoder.out.as_slice().to_vec())),
+        Ok(()) => Ok(Encoded::Json(encoder.out.as_slice().into())),
         Err(trouble) => trouble.into_refused().map(Encoded::Refused),
     };
     if encoder.out.capacity() <= KEPT_BUFFER {

@@ -160,14 +160,14 @@ impl Shard {
         }
     }
 
-    fn state(&self, key: &str, turn: &Turn<'_>) -> &'static str {
-        match self.find_live(turn.hash, key, turn.now).map(|slot| self.contents.slab[slot].phase()) {
-            None => "not recorded",
-            Some(Phase::InProgress { .. }) => "in progress",
-            Some(Phase::Completed) => "completed",
-            Some(Phase::Failed) => "failed",
-            Some(Phase::InDoubt) => "in doubt",
-        }
+    fn state(&self, key: &str, turn: &Turn<'_>) -> Option<&'static str> {
+        let slot = self.find_live(turn.hash, key, turn.now)?;
+        Some(match self.contents.slab[slot].phase() {
+            Phase::InProgress { .. } => "in progress",
+            Phase::Completed => "completed",
+            Phase::Failed => "failed",
+            Phase::InDoubt => "in doubt",
+        })
     }
 
     /// Looks a result up.

@@ -6,6 +6,7 @@ use std::task::Waker;
 
 use foldhash::fast::RandomState;
 
+use super::claim::Answer;
 use super::entry::{Body, Entry};
 use super::shard::Shard;
 use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -136,7 +137,22 @@ impl Inner {
         (hash >> (57 - SHARD_BITS)) as usize & (SHARDS - 1)
     }
 
-    /// The way of a claim of a completed record: one hash, one lock, one comparison of keys, no allocation.
+    /// The way of a claim of a completed record: one hash, one lock, one comparison of keys, no allocation. Any other
+    /// claim goes on in the same turn.
+    pub(super) fn claim(&self, request: &ClaimRequest<'_>, now: Timestamp) -> Answer {
+        let hash = self.hash(request.key);
+        let mut shard = lock(&self.shards[Self::shard_of(hash)].0);
+        if let Some(replay) = shard.replay(hash, request, now) {
+            return Answer::Claimed(replay);
+        }
+        let mut turn = Turn { hash, now, shared: &self.shared, left: Leftovers::default() };
+        let answer = shard.claim(request, &mut turn);
+        drop(shard);
+        turn.left.settle();
+        answer
+    }
+
+    /// What [`claim`](Self::claim) answers, if it is a replay.
     pub(super) fn replay(&self, request: &ClaimRequest<'_>, now: Timestamp) -> Option<Claimed> {
         let hash = self.hash(request.key);
         lock(&self.shards[Self::shard_of(hash)].0).replay(hash, request, now)

@@ -80,12 +80,9 @@ impl fmt::Debug for MemoryStore {
 impl Store for MemoryStore {
     fn claim(&self, request: &ClaimRequest<'_>) -> Reply<Claimed> {
         let now = self.now();
-        if let Some(replay) = self.0.replay(request, now) {
-            return Reply::Ready(Ok(replay));
-        }
         let mut evicted = 0;
         loop {
-            match self.0.step(request.key, now, |shard, turn| shard.claim(request, turn)) {
+            match self.0.claim(request, now) {
                 Answer::Claimed(Claimed::Run(mut begun)) => {
                     begun.evicted = evicted;
                     return Reply::Ready(Ok(Claimed::Run(begun)));
@@ -98,6 +95,14 @@ impl Store for MemoryStore {
                 },
             }
         }
+    }
+
+    fn replay(&self, request: &ClaimRequest<'_>) -> Option<Reply<Claimed>> {
+        self.0.replay(request, self.now()).map(|replay| Reply::Ready(Ok(replay)))
+    }
+
+    fn is_local(&self) -> bool {
+        true
     }
 
     fn renew(&self, holds: &[Hold], lease: Span) -> Reply<Vec<Hold>> {

@@ -25,16 +25,23 @@ pub(super) struct Names {
     table: HashTable<NameId>,
     by_id: Vec<Name>,
     free: Vec<NameId>,
+    /// The one that was asked for last, which is often asked for next.
+    newest: NameId,
 }
 
 impl Names {
     /// The text's number, for one more entry; [`UNNAMED`] for no text.
     pub(super) fn acquire(&mut self, hasher: &RandomState, text: Option<&str>) -> NameId {
         let Some(text) = text else { return UNNAMED };
+        let Self { table, by_id: names, free, newest } = self;
+        if let Some(name) = names.get_mut(*newest as usize).filter(|name| name.uses > 0 && &*name.text == text) {
+            name.uses += 1;
+            return *newest;
+        }
         let hash = hasher.hash_one(text);
-        let Self { table, by_id: names, free } = self;
         if let Some(&id) = table.find(hash, |&id| &*names[id as usize].text == text) {
             names[id as usize].uses += 1;
+            *newest = id;
             return id;
         }
         let name = Name { text: text.into(), uses: 1, list: List::default() };
@@ -45,6 +52,7 @@ impl Names {
             None => names.push(name),
         }
         table.insert_unique(hash, id, |&id| hasher.hash_one(&*names[id as usize].text));
+        *newest = id;
         id
     }
 
