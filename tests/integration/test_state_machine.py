@@ -82,7 +82,8 @@ class Managed(RuleBasedStateMachine):
             execution = current_execution()
             assert execution is not None
             left = execution.remaining()
-            while execution.remaining() <= left:
+            until = time.monotonic() + 0.02
+            while execution.remaining() <= left and time.monotonic() < until:
                 time.sleep(0.0002)
 
         self.manager.execute(self.action("first"), executor)
@@ -207,17 +208,17 @@ class Managed(RuleBasedStateMachine):
         held = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
         expected = self.model.get(held.signal)
         mine = expected is not None and expected.claim == held.number
-        if not completes:
+        if not mine:
+            end, result = (held.attempt.complete, (result,)) if completes else (held.attempt.release, ())
+            with pytest.raises(LeaseLostError) as caught:
+                held.context.run(end, *result)
+            assert caught.value.result == (result[0] if completes else None)
+        elif not completes:
             held.context.run(held.attempt.release)
-            if mine:
-                del self.model[held.signal]
-        elif mine and expected is not None:
+            del self.model[held.signal]
+        elif expected is not None:
             held.context.run(held.attempt.complete, result)
             self.complete(held.signal, result, attempts=expected.attempts)
-        else:
-            with pytest.raises(LeaseLostError) as caught:
-                held.context.run(held.attempt.complete, result)
-            assert caught.value.result == result
         held.context.run(held.block.__exit__, None, None, None)
 
     @rule(signal=signals)
