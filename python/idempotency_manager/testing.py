@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from ._core import ManualClock
+from ._core import FaultPlan, ManualClock
 from ._default import set_manager
 
-__all__ = ["ManualClock", "set_manager"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._manager import AsyncIdempotencyManager, IdempotencyManager
+
+__all__ = ["FaultPlan", "ManualClock", "inject", "set_manager"]
+
+
+def inject(manager: IdempotencyManager | AsyncIdempotencyManager, plan: FaultPlan) -> None:
+    """Put a plan of faults between a manager and its store, for the calls that follow.
+
+    The store then answers as one across a network does: later, and not always. What `plan` says nothing of goes well.
+
+        plan = FaultPlan()
+        inject(manager, plan)
+        plan.fail_before("claim")  # the next claim finds the store out of reach
+
+    Raises:
+        IdempotencyError: The manager is closed.
+    """
+    manager._core.inject(plan)  # noqa: SLF001 - this package's own

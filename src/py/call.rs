@@ -16,8 +16,8 @@ use super::outcome::{self, Verdict};
 use super::rules::{OnInDoubt, SharedRules};
 use super::{errors, log, notify, objects, runtime};
 use crate::core::error::StoreError;
-use crate::core::record::{Failure, Fingerprint, Payload, Record, Status};
-use crate::store::{Begun, BoxFuture, ClaimRequest, Claimed, Ending, Held, Hold, Reply};
+use crate::core::record::{Failure, Fence, Fingerprint, Payload, Record, Status};
+use crate::store::{Begun, BoxFuture, ClaimRequest, Claimed, Ending, Held, Hold, Reply, Store};
 
 /// The action of a call, named once when the call begins: a function that mutates its arguments changes neither
 /// key nor fingerprint.
@@ -230,6 +230,17 @@ impl Call {
         Step::Raise(self.cancelled.take().unwrap_or(error))
     }
 
+    /// Raises an error that carries the result; a cancellation that takes its place carries the error.
+    fn raise_with_result(&mut self, py: Python<'_>, error: PyErr) -> Step {
+        match self.cancelled.take() {
+            None => self.raise(error),
+            Some(cancelled) => {
+                cancelled.set_cause(py, Some(error));
+                self.raise(cancelled)
+            }
+        }
+    }
+
     fn attempt<T>(&mut self, result: PyResult<T>, then: impl FnOnce(&mut Self, T) -> Step) -> Step {
         match result {
             Ok(value) => then(self, value),
@@ -301,11 +312,7 @@ impl Call {
     }
 
     fn take_over(&mut self, py: Python<'_>, begun: Begun, record: Box<Record>) -> Step {
-        let was = match &record.status {
-            Status::InDoubt { error } => error.clone(),
-            _ => None,
-        };
-        let was = was.unwrap_or_else(|| "its owner never finished".into());
+        let was = doubt_of(&record);
         if let Some(step) = self.hold(py, begun, Ending::Doubt(was.clone())) {
             return step;
         }
@@ -498,6 +505,9 @@ impl Call {
     /// Leaves the action in doubt and raises this.
     pub(super) fn doubt(&mut self, py: Python<'_>, error: PyErr) -> Step {
         self.leave(py);
+        if self.held.is_none() {
+            return self.raise(error);
+        }
         self.in_doubt(py, error)
     }
 
@@ -562,14 +572,29 @@ impl Call {
                 Step::Await(Box::pin(std::future::pending()), Some(Instant::now() + pause))
             }
             Err(error) => self.not_recorded(py, &ending, conclusion, &error),
-            Ok(Held::Kept) => {
+            Ok(Held::Lost(record)) if !(tries_left < PAUSES.len() && self.took_place(&ending, record.as_deref())) => {
+                self.lost(py, &ending, conclusion, record)
+            }
+            Ok(Held::Kept | Held::Lost(_)) => {
                 self.let_go();
                 if let Some(news) = news {
                     notify::news(py, &self.active, self.named.about(self.attempts), news, self.took());
                 }
                 self.give(py, conclusion)
             }
-            Ok(Held::Lost(record)) => self.lost(py, &ending, conclusion, record),
+        }
+    }
+
+    /// Whether a write that is refused when it is tried again had taken place the first time, its acknowledgement lost:
+    /// nobody else finishes under this claim's fence.
+    fn took_place(&self, ending: &Ending, record: Option<&Record>) -> bool {
+        let Some(held) = &self.held else { return false };
+        let own = record.filter(|record| record.fence == held.running.hold.fence);
+        match ending {
+            Ending::Complete(..) => own.is_some_and(|record| matches!(record.status, Status::Completed { .. })),
+            Ending::Fail(..) => own.is_some_and(|record| matches!(record.status, Status::Failed { .. })),
+            Ending::Release => own.is_none(),
+            Ending::Doubt(_) => false,
         }
     }
 
@@ -594,7 +619,7 @@ impl Call {
         match (ending, conclusion) {
             (Ending::Complete(..), Conclusion::Return(value)) => {
                 let args = (&*self.named.key, value, error.to_string());
-                self.raise(errors::exception(py, "ResultNotRecordedError", args))
+                self.raise_with_result(py, errors::exception(py, "ResultNotRecordedError", args))
             }
             (_, conclusion) => self.give(py, conclusion),
         }
@@ -608,10 +633,71 @@ impl Call {
                 let record = record.map(|record| self.record(py, record));
                 let finished = matches!(ending, Ending::Complete(..));
                 let args = (record, value, &*self.named.key, finished);
-                self.raise(errors::exception(py, "LeaseLostError", args))
+                self.raise_with_result(py, errors::exception(py, "LeaseLostError", args))
             }
             (_, conclusion) => self.give(py, conclusion),
         }
+    }
+}
+
+impl Call {
+    /// What is left to do when nobody will resume this call any more while it waits for the store's answer: nothing,
+    /// unless it is about to hold a claim or to end one.
+    pub(super) fn unattended(&mut self) -> Option<Unattended> {
+        let store = Arc::clone(&self.active.store);
+        let key = self.key();
+        let rest = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Claiming => Some(Unattended { store, key, ending: None }),
+            Stage::Ending { ending, .. } => self.held.as_ref().map(|held| Unattended {
+                store,
+                key,
+                ending: Some((held.running.hold.fence, ending)),
+            }),
+            _ => None,
+        };
+        self.let_go();
+        rest
+    }
+}
+
+/// The books of a call that was given up, kept without its caller.
+pub(super) struct Unattended {
+    store: Arc<dyn Store>,
+    key: Arc<str>,
+    /// How the claim ends that it holds; `None` while it is being asked for.
+    ending: Option<(Fence, Ending)>,
+}
+
+impl Unattended {
+    /// Gives back a claim that was granted meanwhile, or ends the one at hand, however often the store must be asked.
+    pub(super) async fn go_on(self, arrived: Arrived) {
+        let (fence, ending) = match (self.ending, arrived) {
+            (None, Arrived::Claimed(Ok(Claimed::Run(begun)))) => (begun.fence, Ending::Release),
+            (None, Arrived::Claimed(Ok(Claimed::TakeOver(begun, record)))) => {
+                (begun.fence, Ending::Doubt(doubt_of(&record)))
+            }
+            (Some(held), Arrived::Ended(Err(_)) | Arrived::Elapsed | Arrived::Awake) => held,
+            _ => return,
+        };
+        let hold = Hold { key: self.key, fence };
+        for pause in PAUSES {
+            let answer = match self.store.finish(&hold, ending.clone()) {
+                Reply::Ready(answer) => answer,
+                Reply::Pending(answer) => answer.await,
+            };
+            if answer.is_ok() {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Why a record is in doubt.
+fn doubt_of(record: &Record) -> Box<str> {
+    match &record.status {
+        Status::InDoubt { error: Some(error) } => error.clone(),
+        _ => "its owner never finished".into(),
     }
 }
 

@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStop
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyClass, pyclass::boolean_struct::False};
+use pyo3::{PyClass, PyTraverseError, PyVisit, pyclass::boolean_struct::False};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -127,6 +127,24 @@ impl Coroutine {
 }
 
 impl Live {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match &self.purpose {
+            Purpose::Execute(executor) => {
+                visit.call(&executor.callable)?;
+                visit.call(&executor.args)?;
+                visit.call(&executor.kwargs)?;
+            }
+            Purpose::Enter(block) => visit.call(block)?,
+            Purpose::Exit(_) => {}
+        }
+        match &self.delegate {
+            Some(Delegate::Executor(iterator) | Delegate::Reconciler(iterator) | Delegate::Store(iterator, _)) => {
+                visit.call(iterator)
+            }
+            None => Ok(()),
+        }
+    }
+
     fn go_on(&mut self, py: Python<'_>, input: Input<'_>) -> PyResult<Sent> {
         let mut input = input;
         loop {
@@ -156,10 +174,16 @@ impl Live {
                         Err(error) => self.next = Some(self.call.reconciled(py, Err(error))),
                     }
                 }
-                Step::Await(future, deadline) => match wait(py, future, deadline) {
-                    Ok(delegate) => self.delegate = Some(delegate),
-                    Err(error) => return Err(error),
-                },
+                Step::Await(future, deadline) => {
+                    let slot = wait(future, deadline);
+                    match slot.iterator(py) {
+                        Ok(iterator) => self.delegate = Some(Delegate::Store(iterator, slot)),
+                        Err(error) => {
+                            self.leave_to_run(slot);
+                            return Err(error);
+                        }
+                    }
+                }
             }
         }
     }
@@ -260,6 +284,13 @@ impl Live {
         }
     }
 
+    /// Lets the books be kept without this coroutine, which nobody will resume.
+    fn leave_to_run(&mut self, slot: Arc<Slot>) {
+        if let Some(rest) = self.call.unattended() {
+            drop(runtime::spawn(async move { rest.go_on(slot.answer().await).await }));
+        }
+    }
+
     /// Ends without another chance to wait: what the store was asked to do, it does.
     fn close(&mut self, py: Python<'_>) -> PyResult<()> {
         let exit = PyGeneratorExit::new_err(());
@@ -277,7 +308,10 @@ impl Live {
                     slot.abandon();
                     step
                 }
-                None => return Ok(()),
+                None => {
+                    self.leave_to_run(slot);
+                    return Ok(());
+                }
             },
             None => return Ok(()),
         };
@@ -335,7 +369,8 @@ fn pass(py: Python<'_>, iterator: &Py<PyAny>, input: Input<'_>) -> PyResult<Sent
     }
 }
 
-fn wait(py: Python<'_>, future: BoxFuture<Arrived>, deadline: Option<Instant>) -> PyResult<Delegate> {
+/// Waits for an answer in the runtime; it will be in the slot.
+fn wait(future: BoxFuture<Arrived>, deadline: Option<Instant>) -> Arc<Slot> {
     let slot = Arc::new(Slot { arrived: Mutex::new(None), here: Notify::new(), waiting: Mutex::new(None) });
     let answer = Arc::clone(&slot);
     let waiting = runtime::spawn(async move {
@@ -347,7 +382,7 @@ fn wait(py: Python<'_>, future: BoxFuture<Arrived>, deadline: Option<Instant>) -
         answer.here.notify_one();
     });
     *slot.waiting.lock() = Some(waiting);
-    Ok(Delegate::Store(slot.iterator(py)?, slot))
+    slot
 }
 
 impl Slot {
@@ -357,9 +392,21 @@ impl Slot {
         let future = runtime::asyncio_future(py, async move {
             if slot.arrived.lock().is_none() {
                 slot.here.notified().await;
+                // Another may wait for the same answer.
+                slot.here.notify_one();
             }
         })?;
         future.call_method0("__await__").map(Bound::unbind)
+    }
+
+    /// The answer, for who waits in the runtime.
+    async fn answer(&self) -> Arrived {
+        loop {
+            if let Some(arrived) = self.arrived.lock().take() {
+                return arrived;
+            }
+            self.here.notified().await;
+        }
     }
 
     /// Nobody waits for the answer any more.
@@ -400,6 +447,22 @@ impl Coroutine {
     ) -> PyResult<Py<PyAny>> {
         let _ = tb;
         resume(self, py, Input::Throw(thrown(typ, val)?))
+    }
+
+    /// A task that is never resumed and what it waits for hold each other: the collector must see that.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.name)?;
+        let Some(state) = self.state.try_lock() else { return Ok(()) };
+        match &*state {
+            State::Fresh(live) | State::Live(live) => live.traverse(&visit),
+            State::Over => Ok(()),
+        }
+    }
+
+    fn __clear__(&mut self, py: Python<'_>) {
+        if let Err(error) = self.close(py) {
+            error.write_unraisable(py, None);
+        }
     }
 
     /// Ends the coroutine where it stands; an action that was executing is in doubt.

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 use super::call::{Arrived, Call, Step};
+use super::coroutine::Coroutine;
 use super::{errors, runtime};
 use crate::core::error::StoreError;
 use crate::store::{BoxFuture, Reply};
@@ -17,10 +18,11 @@ pub(super) fn run(
     let mut step = step;
     loop {
         step = match advance(py, call, step) {
-            Paused::Execute => {
-                let result = execute().and_then(|value| refuse_awaitable(py, value));
-                call.executed(py, result)
-            }
+            Paused::Execute => match execute().map(|value| refused(py, value)) {
+                Ok(Ok(value)) => call.executed(py, Ok(value)),
+                Ok(Err(Refused::NotBegun(error))) | Err(error) => call.executed(py, Err(error)),
+                Ok(Err(Refused::Begun(error))) => call.doubt(py, error),
+            },
             Paused::Over(result) => return result,
         };
     }
@@ -43,7 +45,9 @@ pub(super) fn advance(py: Python<'_>, call: &mut Call, step: Step) -> Paused {
             Step::Return(value) => return Paused::Over(Ok(value)),
             Step::Raise(error) => return Paused::Over(Err(error)),
             Step::Reconcile(reconciler, record) => {
-                let result = reconciler.call1(py, (record,)).and_then(|value| refuse_awaitable(py, value));
+                let result = reconciler.call1(py, (record,)).and_then(|value| {
+                    refused(py, value).map_err(|(Refused::NotBegun(error) | Refused::Begun(error))| error)
+                });
                 call.reconciled(py, result)
             }
             Step::Await(future, deadline) => wait(py, call, future, deadline),
@@ -71,20 +75,37 @@ fn wait(py: Python<'_>, call: &mut Call, mut future: BoxFuture<Arrived>, deadlin
     }
 }
 
-/// A synchronous call can't await what its executor handed it; it has not run, so nothing has happened.
-fn refuse_awaitable(py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
+/// An awaitable that a synchronous call can't await.
+enum Refused {
+    /// A coroutine: it has not run, so nothing has happened.
+    NotBegun(PyErr),
+    /// A task or a future may have begun before anybody awaits it.
+    Begun(PyErr),
+}
+
+/// A synchronous call can't await what its executor handed it, and what is still to come is no result.
+fn refused(py: Python<'_>, value: Py<PyAny>) -> Result<Py<PyAny>, Refused> {
     let object = value.bind(py);
-    // SAFETY: a type check of a live object. Measured reason: every first call makes it.
-    let is_coroutine = unsafe { pyo3::ffi::PyCoro_CheckExact(object.as_ptr()) } != 0;
-    if !is_coroutine {
+    // SAFETY: a look at the type of a live object, whose slots live as long as it does. Measured reason: every first call
+    // makes it.
+    let awaitable = unsafe {
+        let slots = (*object.get_type_ptr()).tp_as_async;
+        !slots.is_null() && (*slots).am_await.is_some()
+    };
+    if !awaitable {
         return Ok(value);
     }
-    object.call_method0("close")?;
-    Err(errors::invalid_action(
+    let error = errors::invalid_action(
         py,
-        "the executor returned a coroutine, which a synchronous call can't await: use aexecute, an AsyncIdempotencyManager, \
-         or an async def function",
-    ))
+        "the executor returned a coroutine or another awaitable, which a synchronous call can't await: use aexecute, an \
+         AsyncIdempotencyManager, or an async def function",
+    );
+    // SAFETY: as above.
+    let is_coroutine = unsafe { pyo3::ffi::PyCoro_CheckExact(object.as_ptr()) } != 0;
+    if !is_coroutine && !object.is_instance_of::<Coroutine>() {
+        return Err(Refused::Begun(error));
+    }
+    Err(Refused::NotBegun(object.call_method0("close").err().unwrap_or(error)))
 }
 
 /// A store's answer, waited for detached from the interpreter. A signal handler's exception ends the wait, not the verb.

@@ -1,16 +1,18 @@
 //! A manager's running parts: its store, its settings, and the claims that it holds.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::keeper::Keeper;
 use super::rules::{Rules, Settings, SharedRules};
-use super::{clock, errors, runtime};
+use super::{clock, errors, fork, runtime};
 use crate::store::Store;
+use crate::store::faulty::{FaultyStore, Plan};
 use crate::store::memory::MemoryStore;
 
 /// A manager's store and settings, all of one `configure`: a call that began under one keeps it to its end.
@@ -32,9 +34,6 @@ pub(super) struct Engine {
     pub(super) keeper: Keeper,
 }
 
-/// All engines of this process, for `fork`.
-static ENGINES: Mutex<Vec<Weak<Engine>>> = Mutex::new(Vec::new());
-
 impl Engine {
     /// An engine on the store that `url` names. `settings` are plain values; `policies` as [`Rules::of_settings`] has
     /// them, and `clock` and `on_event`.
@@ -49,9 +48,7 @@ impl Engine {
             closed: AtomicBool::new(false),
             keeper: Keeper::new(cleans),
         });
-        let mut engines = ENGINES.lock();
-        engines.retain(|engine| engine.strong_count() > 0);
-        engines.push(Arc::downgrade(&engine));
+        fork::enlist_engine(&engine);
         Ok(engine)
     }
 
@@ -106,11 +103,64 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends the background thread and refuses further calls. Calls that are under way end as they would have.
-    pub(super) fn close(&self, py: Python<'_>) {
+    /// Puts a plan of faults between the calls that follow and the store.
+    pub(super) fn inject(&self, py: Python<'_>, plan: &Arc<Plan>) -> PyResult<()> {
+        let before = self.active(py)?;
+        let store: Arc<dyn Store> = Arc::new(FaultyStore::new(Arc::clone(&before.store), Arc::clone(plan)));
+        fork::enlist_store(&store);
+        let replaced = std::mem::replace(&mut *self.active.write(), Arc::new(before.on(py, store)));
+        drop(replaced);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Shows the collector the listener, unless something else than the manager keeps it.
+    pub(super) fn traverse(engine: &Arc<Self>, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match engine.active.try_read() {
+            Some(active) if Arc::strong_count(engine) == 1 && Arc::strong_count(&active) == 1 => {
+                visit.call(&active.on_event)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells nobody any more.
+    pub(super) fn forget_listener(&self, py: Python<'_>) {
+        let before = self.current();
+        let deaf = Active { on_event: None, ..before.on(py, Arc::clone(&before.store)) };
+        let replaced = std::mem::replace(&mut *self.active.write(), Arc::new(deaf));
+        drop((before, replaced));
+    }
+
+    /// Takes all locks, for the thread that is about to fork.
+    pub(super) fn freeze(&self) {
+        std::mem::forget(self.active.write());
+        self.keeper.freeze();
+    }
+
+    /// Gives the locks back, on both sides.
+    pub(super) fn thaw(&self) {
+        self.keeper.thaw();
+        // SAFETY: `freeze` locked it in this very thread and forgot the guard. Measured reason: a child forked while the
+        // keeper looks at the settings would otherwise never be able to change them.
+        unsafe { self.active.force_unlock_write() };
+    }
+
+    /// Makes what belongs to a process anew, in a forked child.
+    pub(super) fn begin_anew(&self, py: Python<'_>) {
+        self.keeper.begin_anew();
+        let renewed = Arc::new(self.current().in_child(py));
+        let parents = std::mem::replace(&mut *self.active.write(), renewed);
+        drop(parents);
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Ends the background thread and refuses further calls. Calls that are under way end as they would have: the
+    /// thread renews their leases until then.
+    pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.version.fetch_add(1, Ordering::AcqRel);
-        py.detach(|| self.keeper.stop());
+        self.keeper.dismiss();
     }
 }
 
@@ -123,6 +173,12 @@ fn object<'py>(policies: &Bound<'py, PyDict>, name: &str) -> PyResult<Bound<'py,
 }
 
 fn open(url: &str, settings: &Settings, clock: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Store>> {
+    let store = engine_of(url, settings, clock)?;
+    fork::enlist_store(&store);
+    Ok(store)
+}
+
+fn engine_of(url: &str, settings: &Settings, clock: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Store>> {
     if url == "memory://" {
         return Ok(Arc::new(MemoryStore::new(clock::of_config(clock)?, settings.limits())));
     }
@@ -147,8 +203,13 @@ impl Active {
 
     /// The same in a forked child, whose claims are its own.
     fn in_child(&self, py: Python<'_>) -> Self {
+        self.on(py, Arc::clone(&self.store))
+    }
+
+    /// The same on another store.
+    fn on(&self, py: Python<'_>, store: Arc<dyn Store>) -> Self {
         Self {
-            store: Arc::clone(&self.store),
+            store,
             settings: self.settings.clone(),
             rules: Arc::clone(&self.rules),
             owner: owner(),
@@ -165,46 +226,15 @@ fn owner() -> Arc<str> {
     format!("{}:{}", host.nodename().to_string_lossy(), std::process::id()).into()
 }
 
-fn engines() -> Vec<Arc<Engine>> {
-    ENGINES.lock().iter().filter_map(Weak::upgrade).collect()
-}
-
-/// Called right before `fork`, by the thread that forks: takes every lock that another thread could hold.
-#[pyfunction]
-pub(super) fn before_fork(py: Python<'_>) {
-    for engine in engines() {
-        py.detach(|| engine.keeper.before_fork());
-        engine.current().store.before_fork();
-    }
-    runtime::before_fork();
-}
-
-/// Called right after `fork` on both sides, by the same thread.
-#[pyfunction]
-pub(super) fn after_fork(py: Python<'_>, in_child: bool) {
-    runtime::after_fork();
-    for engine in engines() {
-        engine.current().store.after_fork(in_child);
-        engine.keeper.after_fork(in_child);
-        if in_child {
-            let renewed = Arc::new(engine.current().in_child(py));
-            let parents = std::mem::replace(&mut *engine.active.write(), renewed);
-            drop(parents);
-            engine.version.fetch_add(1, Ordering::AcqRel);
-        }
-    }
-}
-
 /// Called at exit: ends every background thread.
 #[pyfunction]
 pub(super) fn stop_all(py: Python<'_>) {
-    for engine in engines() {
+    for engine in fork::engines() {
         py.detach(|| engine.keeper.stop());
     }
+    py.detach(runtime::stop);
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(before_fork, module)?)?;
-    module.add_function(wrap_pyfunction!(after_fork, module)?)?;
     module.add_function(wrap_pyfunction!(stop_all, module)?)
 }

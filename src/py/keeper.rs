@@ -67,6 +67,8 @@ struct Roll {
     thread: Option<JoinHandle<()>>,
     stops: bool,
     next_renewal: Option<Instant>,
+    /// Whether the thread is to end with the last claim.
+    retires: bool,
     next_cleanup: Option<Instant>,
 }
 
@@ -76,8 +78,6 @@ pub(super) struct Keeper {
     roll: Mutex<Roll>,
     changed: Condvar,
     started: AtomicBool,
-    /// Held by the thread while it works, so that `fork` never finds it half-way.
-    working: Mutex<()>,
     cleans: AtomicBool,
 }
 
@@ -123,8 +123,9 @@ impl Keeper {
         if forgotten.is_some() {
             roll.free.push(place);
         }
+        let retired = roll.retires.then(|| self.end_when_idle(&mut roll)).flatten();
         drop(roll);
-        drop(forgotten);
+        drop((forgotten, retired));
     }
 
     /// Cleans up at every interval from here on, or no longer.
@@ -184,46 +185,51 @@ impl Keeper {
         }
     }
 
-    /// Has the thread end by itself, without waiting for it: it may be waiting for the interpreter. A claim that is
-    /// still running starts it again when it next needs it.
+    /// Has the thread end by itself with the last claim, without waiting for it: it may be waiting for the
+    /// interpreter.
     pub(super) fn dismiss(&self) {
+        self.cleans.store(false, Ordering::Release);
         let mut roll = self.roll.lock();
+        roll.retires = true;
+        let retired = self.end_when_idle(&mut roll);
+        drop(roll);
+        drop(retired);
+    }
+
+    /// Has the thread end if no claim is running; its handle is for the caller to drop, outside the lock.
+    fn end_when_idle(&self, roll: &mut Roll) -> Option<JoinHandle<()>> {
         if roll.running.iter().any(Option::is_some) {
-            return;
+            return None;
         }
         roll.stops = true;
         self.started.store(false, Ordering::Release);
-        let thread = roll.thread.take();
-        drop(roll);
-        drop(thread);
         self.changed.notify_all();
+        roll.thread.take()
     }
 
-    /// Takes the keeper's locks, for the thread that is about to fork.
-    pub(super) fn before_fork(&self) {
-        std::mem::forget(self.working.lock());
+    /// Takes the keeper's lock, for the thread that is about to fork.
+    pub(super) fn freeze(&self) {
         std::mem::forget(self.roll.lock());
     }
 
-    /// Gives the locks back, on both sides. The child has no keeper thread until it needs one, and of the claims
-    /// keeps those that the forking thread is executing: the others run in the parent.
-    pub(super) fn after_fork(&self, in_child: bool) {
-        // SAFETY: `before_fork` locked both in this very thread and forgot the guards. Measured reason: a child forked
-        // while the keeper works would otherwise find its locks taken by a thread that is not there.
-        unsafe {
-            self.roll.force_unlock();
-            self.working.force_unlock();
-        }
-        if in_child {
-            self.started.store(false, Ordering::Release);
-            let mine = thread::current().id();
-            let mut roll = self.roll.lock();
-            std::mem::forget(roll.thread.take());
-            for place in 0..roll.running.len() {
-                if roll.running[place].as_ref().is_some_and(|running| running.thread != mine) {
-                    std::mem::forget(roll.running[place].take());
-                    roll.free.push(place);
-                }
+    /// Gives it back, on both sides.
+    pub(super) fn thaw(&self) {
+        // SAFETY: `freeze` locked it in this very thread and forgot the guard. Measured reason: a child forked while the
+        // keeper works would otherwise find its lock taken by a thread that is not there.
+        unsafe { self.roll.force_unlock() };
+    }
+
+    /// In a forked child: it has no keeper thread until it needs one, and of the claims keeps those that the forking
+    /// thread is executing. The others run in the parent.
+    pub(super) fn begin_anew(&self) {
+        self.started.store(false, Ordering::Release);
+        let mine = thread::current().id();
+        let mut roll = self.roll.lock();
+        std::mem::forget(roll.thread.take());
+        for place in 0..roll.running.len() {
+            if roll.running[place].as_ref().is_some_and(|running| running.thread != mine) {
+                std::mem::forget(roll.running[place].take());
+                roll.free.push(place);
             }
         }
     }
@@ -242,7 +248,6 @@ fn run(engine: &Weak<Engine>) {
     loop {
         let due = {
             let Some(engine) = engine.upgrade() else { return };
-            let _working = engine.keeper.working.lock();
             engine.keep(Instant::now())
         };
         // The engine must not be kept alive by its own thread: it looks for it again each time.

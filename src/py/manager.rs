@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::call::Call;
 use super::canonical::ActionFields;
 use super::claim::ClaimBlock;
 use super::coroutine::{Coroutine, Executor, Purpose};
 use super::engine::{Active, Engine};
+use super::faults::FaultPlan;
 use super::log::About;
 use super::objects::{CacheInfo, CheckResult, IdempotencyStats, PyRecord, labels_of};
 use super::operation::Operation;
@@ -158,6 +160,15 @@ impl Metadata<'_> {
 
 #[pymethods]
 impl Core {
+    /// A manager whose `on_event` knows it is a cycle.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        Engine::traverse(&self.engine, &visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.engine.forget_listener(py);
+    }
+
     #[new]
     fn new(url: &str, scalars: &Bound<'_, PyDict>, policies: &Bound<'_, PyDict>) -> PyResult<Self> {
         Ok(Self { engine: Engine::new(url, settings(scalars)?, policies)? })
@@ -168,9 +179,14 @@ impl Core {
         self.engine.configure(url, settings(scalars)?, policies)
     }
 
+    /// Puts a plan of faults between the calls that follow and the store, for tests.
+    fn inject(&self, py: Python<'_>, plan: &Bound<'_, FaultPlan>) -> PyResult<()> {
+        self.engine.inject(py, &plan.get().plan)
+    }
+
     /// Ends the background thread and refuses further calls.
-    fn close(&self, py: Python<'_>) {
-        self.engine.close(py);
+    fn close(&self) {
+        self.engine.close();
     }
 
     /// Starts the cleaning of expired records at every interval.

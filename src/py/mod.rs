@@ -17,6 +17,8 @@ mod engine;
 mod errors;
 mod execution;
 mod familiar;
+mod faults;
+mod fork;
 mod keeper;
 mod log;
 mod manager;
@@ -42,5 +44,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     manager::register(module)?;
     wrapper::register(module)?;
     engine::register(module)?;
+    fork::register(module)?;
+    module.add_class::<faults::FaultPlan>()?;
     module.add_class::<clock::PyManualClock>()
 }

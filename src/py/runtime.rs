@@ -41,6 +41,17 @@ fn handle() -> Handle {
     handle
 }
 
+/// Ends the runtime, so that no thread of it hands an answer to an interpreter that is gone. What needs one later gets a
+/// new one.
+pub(super) fn stop() {
+    let taken = RUNTIME.lock().take();
+    match taken {
+        Some((owner, runtime)) if owner == std::process::id() => runtime.shutdown_timeout(Duration::from_millis(500)),
+        // A parent's: see `handle`.
+        other => std::mem::forget(other),
+    }
+}
+
 /// Keeps the lock that guards the runtime out of other threads' hands while this one forks.
 pub(super) fn before_fork() {
     std::mem::forget(RUNTIME.lock());

@@ -14,6 +14,7 @@ use crate::core::clock::{Span, Timestamp};
 use crate::core::error::StoreError;
 use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record};
 
+pub mod faulty;
 pub mod memory;
 
 /// A future that may move between threads.
