@@ -7,7 +7,8 @@ from ._default import set_manager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._manager import AsyncIdempotencyManager, IdempotencyManager
+    from ._async_manager import AsyncIdempotencyManager
+    from ._manager import IdempotencyManager
 
 __all__ = ["FaultPlan", "ManualClock", "inject", "set_manager"]
 

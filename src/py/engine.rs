@@ -1,14 +1,13 @@
 //! A manager's running parts: its store, its settings, and the claims that it holds.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-use parking_lot::RwLock;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Roster};
 use super::rules::{Rules, Settings, SharedRules};
 use super::{clock, errors, fork, runtime};
 use crate::store::Store;
@@ -32,6 +31,11 @@ pub(super) struct Engine {
     version: AtomicU64,
     closed: AtomicBool,
     pub(super) keeper: Keeper,
+}
+
+/// An engine's settings, which nobody can change meanwhile.
+pub(super) struct Settled {
+    _active: RwLockWriteGuard<'static, Arc<Active>>,
 }
 
 impl Engine {
@@ -66,7 +70,7 @@ impl Engine {
 
     /// The same, closed or not.
     pub(super) fn current(&self) -> Arc<Active> {
-        Arc::clone(&self.active.read())
+        Arc::clone(&self.active.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Grows with every `configure` and `close`: what was derived from older settings is stale.
@@ -92,7 +96,7 @@ impl Engine {
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
         let switched = cleans != before.settings.enable_auto_cleanup;
-        drop(std::mem::replace(&mut *self.active.write(), active));
+        drop(std::mem::replace(&mut *self.active.write().unwrap_or_else(PoisonError::into_inner), active));
         self.version.fetch_add(1, Ordering::AcqRel);
         // What `start_auto_cleanup` or `stop_auto_cleanup` said stands until the setting itself is changed.
         if switched {
@@ -108,7 +112,10 @@ impl Engine {
         let before = self.active(py)?;
         let store: Arc<dyn Store> = Arc::new(FaultyStore::new(Arc::clone(&before.store), Arc::clone(plan)));
         fork::enlist_store(&store);
-        let replaced = std::mem::replace(&mut *self.active.write(), Arc::new(before.on(py, store)));
+        let replaced = std::mem::replace(
+            &mut *self.active.write().unwrap_or_else(PoisonError::into_inner),
+            Arc::new(before.on(py, store)),
+        );
         drop(replaced);
         self.version.fetch_add(1, Ordering::AcqRel);
         Ok(())
@@ -117,7 +124,7 @@ impl Engine {
     /// Shows the collector the listener, unless something else than the manager keeps it.
     pub(super) fn traverse(engine: &Arc<Self>, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match engine.active.try_read() {
-            Some(active) if Arc::strong_count(engine) == 1 && Arc::strong_count(&active) == 1 => {
+            Ok(active) if Arc::strong_count(engine) == 1 && Arc::strong_count(&active) == 1 => {
                 visit.call(&active.on_event)
             }
             _ => Ok(()),
@@ -128,29 +135,24 @@ impl Engine {
     pub(super) fn forget_listener(&self, py: Python<'_>) {
         let before = self.current();
         let deaf = Active { on_event: None, ..before.on(py, Arc::clone(&before.store)) };
-        let replaced = std::mem::replace(&mut *self.active.write(), Arc::new(deaf));
+        let replaced =
+            std::mem::replace(&mut *self.active.write().unwrap_or_else(PoisonError::into_inner), Arc::new(deaf));
         drop((before, replaced));
     }
 
     /// Takes all locks, for the thread that is about to fork.
-    pub(super) fn freeze(&self) {
-        std::mem::forget(self.active.write());
-        self.keeper.freeze();
-    }
-
-    /// Gives the locks back, on both sides.
-    pub(super) fn thaw(&self) {
-        self.keeper.thaw();
-        // SAFETY: `freeze` locked it in this very thread and forgot the guard. Measured reason: a child forked while the
-        // keeper looks at the settings would otherwise never be able to change them.
-        unsafe { self.active.force_unlock_write() };
+    pub(super) fn freeze(&self) -> (Settled, Roster) {
+        // SAFETY: `fork` keeps the engine longer than the guard. Measured reason: a child forked while the keeper looks at the
+        // settings would otherwise never be able to change them.
+        let lent: &'static Self = unsafe { &*std::ptr::from_ref(self) };
+        (Settled { _active: lent.active.write().unwrap_or_else(PoisonError::into_inner) }, self.keeper.freeze())
     }
 
     /// Makes what belongs to a process anew, in a forked child.
     pub(super) fn begin_anew(&self, py: Python<'_>) {
         self.keeper.begin_anew();
         let renewed = Arc::new(self.current().in_child(py));
-        let parents = std::mem::replace(&mut *self.active.write(), renewed);
+        let parents = std::mem::replace(&mut *self.active.write().unwrap_or_else(PoisonError::into_inner), renewed);
         drop(parents);
         self.version.fetch_add(1, Ordering::AcqRel);
     }

@@ -6,13 +6,16 @@
 //! interpreter, so the handlers always get them.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 
 use parking_lot::Mutex;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
-use super::engine::Engine;
+use tokio::runtime::Runtime;
+
+use super::engine::{Engine, Settled};
+use super::keeper::Roster;
 use super::runtime;
 use crate::store::Store;
 
@@ -21,10 +24,12 @@ static ENGINES: Mutex<Vec<Weak<Engine>>> = Mutex::new(Vec::new());
 /// All stores of this process: one that its manager has exchanged for another still serves the calls that began on it.
 static STORES: Mutex<Vec<Weak<dyn Store>>> = Mutex::new(Vec::new());
 
-/// What is locked while a thread forks.
+/// What is locked while a thread forks. The locks go before what they lock.
 struct Frozen {
-    engines: Vec<Arc<Engine>>,
+    _runtime: MutexGuard<'static, Option<(u32, Runtime)>>,
     stores: Vec<Arc<dyn Store>>,
+    locked: Vec<(Settled, Roster)>,
+    _engines: Vec<Arc<Engine>>,
 }
 
 thread_local! {
@@ -58,18 +63,16 @@ pub(super) fn engines() -> Vec<Arc<Engine>> {
 }
 
 extern "C" fn prepare() {
-    let frozen = Frozen { engines: engines(), stores: living(&STORES) };
-    frozen.engines.iter().for_each(|engine| engine.freeze());
-    frozen.stores.iter().for_each(|store| store.before_fork());
-    runtime::before_fork();
-    FROZEN.set(Some(frozen));
+    let (engines, stores) = (engines(), living(&STORES));
+    let locked = engines.iter().map(|engine| engine.freeze()).collect();
+    stores.iter().for_each(|store| store.before_fork());
+    FROZEN.set(Some(Frozen { _runtime: runtime::freeze(), stores, locked, _engines: engines }));
 }
 
 fn thaw(in_child: bool) {
     let Some(frozen) = FROZEN.take() else { return };
-    runtime::after_fork();
     frozen.stores.iter().for_each(|store| store.after_fork(in_child));
-    frozen.engines.iter().for_each(|engine| engine.thaw());
+    drop(frozen.locked);
 }
 
 extern "C" fn in_parent() {

@@ -2,11 +2,9 @@
 //! It needs no interpreter, so a Python function that holds the GIL for a minute keeps its lease.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
-
-use parking_lot::{Condvar, Mutex};
 
 use super::engine::Engine;
 use super::runtime;
@@ -40,12 +38,6 @@ impl Running {
         self.dispatched.load(Ordering::Acquire)
     }
 
-    /// Whether it is to be renewed. A claim that is fresh is left alone, so that a thread which has just been started or
-    /// woken renews nothing that a test's clock has let lapse meanwhile; the next turn finds half its lease left or more.
-    fn is_due(&self) -> bool {
-        self.remaining().as_micros() < self.lease.as_micros() / 6 * 5
-    }
-
     fn renewed(&self, asked_at: Timestamp) {
         self.leased_until.store(asked_at.after(self.lease).0, Ordering::Release);
     }
@@ -66,10 +58,20 @@ struct Roll {
     free: Vec<usize>,
     thread: Option<JoinHandle<()>>,
     stops: bool,
-    next_renewal: Option<Instant>,
     /// Whether the thread is to end with the last claim.
     retires: bool,
     next_cleanup: Option<Instant>,
+}
+
+/// A keeper's lock, held.
+pub(super) struct Roster {
+    _roll: MutexGuard<'static, Roll>,
+}
+
+/// Locks. The standard library's mutex, not `parking_lot`'s: a child would inherit the queues of that, which are
+/// locked while another thread joins one.
+fn lock(roll: &Mutex<Roll>) -> MutexGuard<'_, Roll> {
+    roll.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// See the module.
@@ -100,7 +102,7 @@ impl Keeper {
         let dispatched = AtomicBool::new(false);
         let running =
             Arc::new(Running { hold, store, lease, leased_until, dispatched, thread: thread::current().id() });
-        let mut roll = self.roll.lock();
+        let mut roll = lock(&self.roll);
         let place = if let Some(free) = roll.free.pop() {
             roll.running[free] = Some(Arc::clone(&running));
             free
@@ -117,7 +119,7 @@ impl Keeper {
     /// Ends the renewal of a claim.
     #[expect(clippy::needless_pass_by_value, reason = "a place is spent: nobody can give it back twice")]
     pub(super) fn forget(&self, place: Place) {
-        let mut roll = self.roll.lock();
+        let mut roll = lock(&self.roll);
         let Place(place) = place;
         let forgotten = roll.running.get_mut(place).and_then(Option::take);
         if forgotten.is_some() {
@@ -131,7 +133,7 @@ impl Keeper {
     /// Cleans up at every interval from here on, or no longer.
     pub(super) fn set_cleaning(&self, engine: &Arc<Engine>, cleans: bool) {
         self.cleans.store(cleans, Ordering::Release);
-        let mut roll = self.roll.lock();
+        let mut roll = lock(&self.roll);
         if cleans && !self.started.load(Ordering::Acquire) {
             self.start(engine, &mut roll);
         }
@@ -142,7 +144,7 @@ impl Keeper {
     /// Starts the thread, where it is to clean up and has not been started by a claim.
     pub(super) fn expect_cleaning(&self, engine: &Arc<Engine>) {
         if self.cleans.load(Ordering::Acquire) && !self.started.load(Ordering::Acquire) {
-            let mut roll = self.roll.lock();
+            let mut roll = lock(&self.roll);
             if !self.started.load(Ordering::Acquire) {
                 self.start(engine, &mut roll);
             }
@@ -151,7 +153,7 @@ impl Keeper {
 
     /// Has a new interval count from now.
     pub(super) fn reschedule(&self) {
-        self.roll.lock().next_cleanup = None;
+        lock(&self.roll).next_cleanup = None;
         self.changed.notify_all();
     }
 
@@ -159,7 +161,6 @@ impl Keeper {
     fn start(&self, engine: &Arc<Engine>, roll: &mut Roll) {
         let keeper = Arc::downgrade(engine);
         roll.stops = false;
-        roll.next_renewal = None;
         let thread = thread::Builder::new()
             .name("idempotency-keeper".into())
             .spawn(move || run(&keeper))
@@ -171,7 +172,7 @@ impl Keeper {
     /// Ends the thread and waits for it.
     pub(super) fn stop(&self) {
         let thread = {
-            let mut roll = self.roll.lock();
+            let mut roll = lock(&self.roll);
             roll.stops = true;
             self.started.store(false, Ordering::Release);
             roll.thread.take()
@@ -189,7 +190,7 @@ impl Keeper {
     /// interpreter.
     pub(super) fn dismiss(&self) {
         self.cleans.store(false, Ordering::Release);
-        let mut roll = self.roll.lock();
+        let mut roll = lock(&self.roll);
         roll.retires = true;
         let retired = self.end_when_idle(&mut roll);
         drop(roll);
@@ -208,15 +209,11 @@ impl Keeper {
     }
 
     /// Takes the keeper's lock, for the thread that is about to fork.
-    pub(super) fn freeze(&self) {
-        std::mem::forget(self.roll.lock());
-    }
-
-    /// Gives it back, on both sides.
-    pub(super) fn thaw(&self) {
-        // SAFETY: `freeze` locked it in this very thread and forgot the guard. Measured reason: a child forked while the
-        // keeper works would otherwise find its lock taken by a thread that is not there.
-        unsafe { self.roll.force_unlock() };
+    pub(super) fn freeze(&self) -> Roster {
+        // SAFETY: `fork` keeps the engine, which this is a part of, longer than the guard. Measured reason: a child forked
+        // while the keeper works would otherwise find its lock taken by a thread that is not there.
+        let lent: &'static Self = unsafe { &*std::ptr::from_ref(self) };
+        Roster { _roll: lock(&lent.roll) }
     }
 
     /// In a forked child: it has no keeper thread until it needs one, and of the claims keeps those that the forking
@@ -224,7 +221,7 @@ impl Keeper {
     pub(super) fn begin_anew(&self) {
         self.started.store(false, Ordering::Release);
         let mine = thread::current().id();
-        let mut roll = self.roll.lock();
+        let mut roll = lock(&self.roll);
         std::mem::forget(roll.thread.take());
         for place in 0..roll.running.len() {
             if roll.running[place].as_ref().is_some_and(|running| running.thread != mine) {
@@ -236,9 +233,10 @@ impl Keeper {
 
     /// Waits until something is due; `false` when the thread is to end.
     fn wait(&self, until: Instant) -> bool {
-        let mut roll = self.roll.lock();
+        let mut roll = lock(&self.roll);
         if !roll.stops {
-            self.changed.wait_until(&mut roll, until);
+            let left = until.saturating_duration_since(Instant::now());
+            roll = self.changed.wait_timeout(roll, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         !roll.stops
     }
@@ -266,9 +264,10 @@ impl Engine {
     /// Renews and cleans up; answers when to do so again.
     fn keep(self: &Arc<Self>, now: Instant) -> Instant {
         let active = self.current();
-        let mut next = self.renew_in_time(now, active.settings.lease());
+        self.renew_all();
+        let mut next = now + Duration::from(active.settings.lease().third());
         if self.keeper.cleans.load(Ordering::Acquire) {
-            let due = self.keeper.roll.lock().next_cleanup;
+            let due = lock(&self.keeper.roll).next_cleanup;
             let interval = active.settings.cleanup_interval().into();
             let due = match due {
                 Some(due) if due > now => due,
@@ -279,37 +278,14 @@ impl Engine {
                 }
                 None => now + interval,
             };
-            self.keeper.roll.lock().next_cleanup = Some(due);
+            lock(&self.keeper.roll).next_cleanup = Some(due);
             next = next.min(due);
         }
         next
     }
 
-    /// Renews at every third of the shortest lease, however often the thread is woken in between; answers when to do so
-    /// again. A claim has its first third before it.
-    fn renew_in_time(&self, now: Instant, lease: Span) -> Instant {
-        let (next, is_due) = {
-            let mut roll = self.keeper.roll.lock();
-            let running = || roll.running.iter().flatten();
-            let third = running().map(|running| running.lease).fold(lease, Span::min).third();
-            let at_latest = now + Duration::from(third);
-            let (next, is_due) = match roll.next_renewal {
-                Some(due) => (due.min(at_latest), due <= now),
-                None => (at_latest, running().any(|running| running.is_due())),
-            };
-            let next = if is_due { at_latest } else { next };
-            roll.next_renewal = Some(next);
-            (next, is_due)
-        };
-        if is_due {
-            self.renew_all();
-        }
-        next
-    }
-
     fn renew_all(&self) {
-        let due = |running: &&Arc<Running>| running.is_due();
-        let running: Vec<_> = self.keeper.roll.lock().running.iter().flatten().filter(due).cloned().collect();
+        let running: Vec<_> = lock(&self.keeper.roll).running.iter().flatten().cloned().collect();
         let mut rest = running.as_slice();
         while let Some(first) = rest.first() {
             let alike = |other: &&Arc<Running>| Arc::ptr_eq(&other.store, &first.store) && other.lease == first.lease;

@@ -2,12 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic;
@@ -22,7 +21,7 @@ static RUNTIME: Mutex<Option<(u32, Runtime)>> = Mutex::new(None);
 
 /// This process's runtime.
 fn handle() -> Handle {
-    let mut slot = RUNTIME.lock();
+    let mut slot = lock();
     let pid = std::process::id();
     if let Some((owner, runtime)) = slot.as_ref()
         && *owner == pid
@@ -44,7 +43,7 @@ fn handle() -> Handle {
 /// Ends the runtime, so that no thread of it hands an answer to an interpreter that is gone. What needs one later gets a
 /// new one.
 pub(super) fn stop() {
-    let taken = RUNTIME.lock().take();
+    let taken = lock().take();
     match taken {
         Some((owner, runtime)) if owner == std::process::id() => runtime.shutdown_timeout(Duration::from_millis(500)),
         // A parent's: see `handle`.
@@ -53,15 +52,12 @@ pub(super) fn stop() {
 }
 
 /// Keeps the lock that guards the runtime out of other threads' hands while this one forks.
-pub(super) fn before_fork() {
-    std::mem::forget(RUNTIME.lock());
+pub(super) fn freeze() -> MutexGuard<'static, Option<(u32, Runtime)>> {
+    lock()
 }
 
-/// See [`before_fork`].
-pub(super) fn after_fork() {
-    // SAFETY: `before_fork` locked it in this very thread and forgot the guard. Measured reason: a child forked while
-    // another thread starts the runtime would otherwise wait for that thread for ever.
-    unsafe { RUNTIME.force_unlock() };
+fn lock() -> MutexGuard<'static, Option<(u32, Runtime)>> {
+    RUNTIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Starts a future whose end nobody need wait for.

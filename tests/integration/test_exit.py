@@ -54,7 +54,8 @@ PROGRAMS = {
     """,
     "with a daemon thread that executes": """
         began = threading.Event()
-        threading.Thread(target=manager.execute, args=(ACTION, lambda: (began.set(), time.sleep(60))), daemon=True).start()
+        slow = lambda: (began.set(), time.sleep(60))
+        threading.Thread(target=manager.execute, args=(ACTION, slow), daemon=True).start()
         began.wait()
     """,
     "with daemon threads that wait for a key": """

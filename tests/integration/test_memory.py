@@ -196,7 +196,7 @@ class TestCyclesAreCollected:
         def make() -> None:
             @manager.idempotent(target="t")
             def recursive(signal_id: str) -> object:
-                return (recursive, thing) and signal_id
+                return (recursive, thing) and signal_id  # noqa: F821 - deleted outside, not here
 
             recursive("s")
 
@@ -212,7 +212,7 @@ class TestCyclesAreCollected:
 
         async def executor() -> None:
             await asyncio.sleep(0)
-            raise AssertionError(holder)
+            raise AssertionError(holder)  # noqa: F821 - as above
 
         coroutine = manager.aexecute({"signal_id": "s", "action": "a", "target": "t"}, executor)
         holder["coroutine"] = coroutine

@@ -212,7 +212,7 @@ class TestWhileTheManagerChanges:
                     assert manager.execute(action(key), lambda key=key: key) == key
                 except LeaseLostError as error:
                     # Cleared while it ran: the result is not lost.
-                    assert error.result == key
+                    assert error.result == key  # noqa: PT017 - it may happen, and need not
                 done += 1
             return done
 
