@@ -38,6 +38,12 @@ impl Running {
         self.dispatched.load(Ordering::Acquire)
     }
 
+    /// Whether it is to be renewed. A claim that is fresh is left alone, so that a thread which has just been started or
+    /// woken renews nothing that a test's clock has let lapse meanwhile; the next turn finds half its lease left or more.
+    fn is_due(&self) -> bool {
+        self.remaining().as_micros() < self.lease.as_micros() / 6 * 5
+    }
+
     fn renewed(&self, asked_at: Timestamp) {
         self.leased_until.store(asked_at.after(self.lease).0, Ordering::Release);
     }
@@ -58,6 +64,7 @@ struct Roll {
     free: Vec<usize>,
     thread: Option<JoinHandle<()>>,
     stops: bool,
+    next_renewal: Option<Instant>,
     /// Whether the thread is to end with the last claim.
     retires: bool,
     next_cleanup: Option<Instant>,
@@ -161,6 +168,7 @@ impl Keeper {
     fn start(&self, engine: &Arc<Engine>, roll: &mut Roll) {
         let keeper = Arc::downgrade(engine);
         roll.stops = false;
+        roll.next_renewal = None;
         let thread = thread::Builder::new()
             .name("idempotency-keeper".into())
             .spawn(move || run(&keeper))
@@ -264,8 +272,7 @@ impl Engine {
     /// Renews and cleans up; answers when to do so again.
     fn keep(self: &Arc<Self>, now: Instant) -> Instant {
         let active = self.current();
-        self.renew_all();
-        let mut next = now + Duration::from(active.settings.lease().third());
+        let mut next = self.renew_in_time(now, active.settings.lease());
         if self.keeper.cleans.load(Ordering::Acquire) {
             let due = lock(&self.keeper.roll).next_cleanup;
             let interval = active.settings.cleanup_interval().into();
@@ -284,8 +291,31 @@ impl Engine {
         next
     }
 
+    /// Renews at every third of the shortest lease, however often the thread is woken in between; answers when to do so
+    /// again. A claim has its first third before it.
+    fn renew_in_time(&self, now: Instant, lease: Span) -> Instant {
+        let (next, is_due) = {
+            let mut roll = lock(&self.keeper.roll);
+            let running = || roll.running.iter().flatten();
+            let third = running().map(|running| running.lease).fold(lease, Span::min).third();
+            let at_latest = now + Duration::from(third);
+            let (next, is_due) = match roll.next_renewal {
+                Some(due) => (due.min(at_latest), due <= now),
+                None => (at_latest, running().any(|running| running.is_due())),
+            };
+            let next = if is_due { at_latest } else { next };
+            roll.next_renewal = Some(next);
+            (next, is_due)
+        };
+        if is_due {
+            self.renew_all();
+        }
+        next
+    }
+
     fn renew_all(&self) {
-        let running: Vec<_> = lock(&self.keeper.roll).running.iter().flatten().cloned().collect();
+        let due = |running: &&Arc<Running>| running.is_due();
+        let running: Vec<_> = lock(&self.keeper.roll).running.iter().flatten().filter(due).cloned().collect();
         let mut rest = running.as_slice();
         while let Some(first) = rest.first() {
             let alike = |other: &&Arc<Running>| Arc::ptr_eq(&other.store, &first.store) && other.lease == first.lease;

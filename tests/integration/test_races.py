@@ -1,6 +1,7 @@
 """Many callers at once: one execution, and nobody waits for ever."""
 
 import asyncio
+import itertools
 import contextvars
 import os
 import signal
@@ -203,21 +204,22 @@ class TestWhileTheManagerChanges:
     def test_configure_clear_cleanup_and_eviction_while_calls_run(self) -> None:
         manager = IdempotencyManager(max_cache_size=20, default_ttl="40s")
         over = threading.Event()
+        done = [0] * 7
 
-        def calls(number: int) -> int:
-            done = 0
+        def calls(number: int) -> None:
             while not over.is_set():
-                key = f"{number % 3}-{done % 40}"
+                key = f"{number % 3}-{done[number] % 40}"
                 try:
                     assert manager.execute(action(key), lambda key=key: key) == key
                 except LeaseLostError as error:
                     # Cleared while it ran: the result is not lost.
                     assert error.result == key  # noqa: PT017 - it may happen, and need not
-                done += 1
-            return done
+                done[number] += 1
 
         def changes() -> None:
-            for step in range(150):
+            for step in itertools.count():
+                if step >= 150 and min(done[1:]) >= 20:  # each caller has met some of it
+                    break
                 manager.configure(max_cache_size=20 + step % 5, default_ttl=f"{30 + step}s")
                 manager.clear_all()
                 manager.cleanup_expired()
@@ -228,8 +230,7 @@ class TestWhileTheManagerChanges:
             over.set()
 
         results = together(7, lambda number: changes() if number == 0 else calls(number))
-        assert results[0] is None
-        assert all(isinstance(count, int) and count > 0 for count in results[1:]), results
+        assert results == [None] * 7
         stats = manager.stats()
         assert (stats.in_progress, stats.in_doubt) == (0, 0)
 
