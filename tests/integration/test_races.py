@@ -1,8 +1,8 @@
 """Many callers at once: one execution, and nobody waits for ever."""
 
 import asyncio
-import itertools
 import contextvars
+import itertools
 import os
 import signal
 import threading
