@@ -143,11 +143,3 @@ def whole_count(count: object) -> int:
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise InvalidActionError(f"count={count!r}: give a whole number of records, 0 or more")
     return count
-
-
-def refuse_generator(executor: object) -> None:
-    """Refuse what would be recorded as done before any of it has run."""
-    if is_generator_function(executor):
-        name = getattr(executor, "__qualname__", repr(executor))
-        problem = f"{name} is a generator, which runs only as far as somebody iterates"
-        raise InvalidActionError(f"{problem}: give a function that returns its items in a list")

@@ -303,16 +303,14 @@ impl Live {
                 let closed = iterator.call_method0(py, "close");
                 self.call.reconciled(py, Err(closed.err().unwrap_or(exit)))
             }
-            Some(Delegate::Store(_, slot)) => match self.call.cancel(py, exit) {
-                Some(step) => {
-                    slot.abandon();
-                    step
-                }
-                None => {
+            Some(Delegate::Store(_, slot)) => {
+                let Some(step) = self.call.cancel(py, exit) else {
                     self.leave_to_run(slot);
                     return Ok(());
-                }
-            },
+                };
+                slot.abandon();
+                step
+            }
             None => return Ok(()),
         };
         match step {
@@ -450,6 +448,7 @@ impl Coroutine {
     }
 
     /// A task that is never resumed and what it waits for hold each other: the collector must see that.
+    #[expect(clippy::needless_pass_by_value, reason = "the signature is PyO3's")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.name)?;
         let Some(state) = self.state.try_lock() else { return Ok(()) };

@@ -65,7 +65,9 @@ pub(super) fn engines() -> Vec<Arc<Engine>> {
 extern "C" fn prepare() {
     let (engines, stores) = (engines(), living(&STORES));
     let locked = engines.iter().map(|engine| engine.freeze()).collect();
-    stores.iter().for_each(|store| store.before_fork());
+    for store in &stores {
+        store.before_fork();
+    }
     FROZEN.set(Some(Frozen { _runtime: runtime::freeze(), stores, locked, _engines: engines }));
 }
 
@@ -86,7 +88,9 @@ extern "C" fn in_child() {
 /// Called by a child before it goes on.
 #[pyfunction]
 fn after_fork_in_child(py: Python<'_>) {
-    engines().iter().for_each(|engine| engine.begin_anew(py));
+    for engine in engines() {
+        engine.begin_anew(py);
+    }
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -27,13 +27,12 @@ pub(super) fn enabled(py: Python<'_>, level: Level) -> PyResult<bool> {
     if LOGGER.get(py).is_none() && !matches!(level, Level::Warning) && !is_imported(py)? {
         return Ok(false);
     }
-    let logger = match LOGGER.get(py) {
-        Some(logger) => logger,
-        None => {
-            // Not made under the cell's lock: a child that is forked meanwhile would wait for it for ever.
-            let found = find(py)?;
-            LOGGER.get_or_init(py, || found)
-        }
+    let logger = if let Some(logger) = LOGGER.get(py) {
+        logger
+    } else {
+        // Not made under the cell's lock: a child that is forked meanwhile would wait for it for ever.
+        let found = find(py)?;
+        LOGGER.get_or_init(py, || found)
     };
     let level = level as u8;
     if let Some(answers) = &logger.answers

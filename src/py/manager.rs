@@ -161,6 +161,7 @@ impl Metadata<'_> {
 #[pymethods]
 impl Core {
     /// A manager whose `on_event` knows it is a cycle.
+    #[expect(clippy::needless_pass_by_value, reason = "the signature is PyO3's")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         Engine::traverse(&self.engine, &visit)
     }
