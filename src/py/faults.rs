@@ -40,21 +40,21 @@ impl FaultPlan {
     }
 
     /// The next calls find the store out of reach, and nothing is done. `times=None`: all that follow.
-    #[pyo3(signature = (verb, times=Some(1)))]
+    #[pyo3(signature = (verb, times=Some(1)), text_signature = "($self, verb, times=1)")]
     fn fail_before(&self, py: Python<'_>, verb: &str, times: Option<u64>) -> PyResult<()> {
         self.plan.add(self::verb(py, verb)?, Outcome::FailBefore, times);
         Ok(())
     }
 
     /// The next calls are done, but the answer is lost: the caller finds the store out of reach.
-    #[pyo3(signature = (verb, times=Some(1)))]
+    #[pyo3(signature = (verb, times=Some(1)), text_signature = "($self, verb, times=1)")]
     fn fail_after(&self, py: Python<'_>, verb: &str, times: Option<u64>) -> PyResult<()> {
         self.plan.add(self::verb(py, verb)?, Outcome::FailAfter, times);
         Ok(())
     }
 
     /// The next calls go well.
-    #[pyo3(signature = (verb, times=Some(1)))]
+    #[pyo3(signature = (verb, times=Some(1)), text_signature = "($self, verb, times=1)")]
     fn succeed(&self, py: Python<'_>, verb: &str, times: Option<u64>) -> PyResult<()> {
         self.plan.add(self::verb(py, verb)?, Outcome::Pass, times);
         Ok(())
