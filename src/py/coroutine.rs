@@ -1,22 +1,18 @@
 //! Drives a [`Call`] in an asyncio task: a coroutine that hands on what its executor awaits, and awaits the store.
 
-use std::ptr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError};
-use pyo3::ffi;
+use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyClass, PyTraverseError, PyVisit, pyclass::boolean_struct::False};
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use pyo3::{PyTraverseError, PyVisit};
 
-use super::call::{Arrived, Call, Step};
+use super::awaiting::{Awaited, Input, Sent, Slot, iterator_of, pass, wait};
+use super::call::{Call, Step};
 use super::claim::ClaimBlock;
+use super::resumed::{Replay, Resumed, add_class, resume, reused, thrown};
 use super::{errors, runtime};
-use crate::store::BoxFuture;
 
 /// What to call when it is time to execute.
 pub(super) struct Executor {
@@ -51,13 +47,6 @@ enum Delegate {
     Store(Py<PyAny>, Arc<Slot>),
 }
 
-/// Where a store's answer is left for the coroutine.
-struct Slot {
-    arrived: Mutex<Option<Arrived>>,
-    here: Notify,
-    waiting: Mutex<Option<JoinHandle<()>>>,
-}
-
 struct Live {
     call: Call,
     purpose: Purpose,
@@ -70,16 +59,6 @@ enum State {
     Fresh(Box<Live>),
     Live(Box<Live>),
     Over,
-}
-
-enum Sent {
-    Yield(Py<PyAny>),
-    Return(Py<PyAny>),
-}
-
-enum Input<'py> {
-    Send(Bound<'py, PyAny>),
-    Throw(PyErr),
 }
 
 /// An idempotent call of a coroutine function.
@@ -320,101 +299,6 @@ impl Live {
     }
 }
 
-enum Awaited {
-    Value(Py<PyAny>),
-    Iterator(Py<PyAny>),
-}
-
-/// What `await` would iterate over; a value that can't be awaited is itself.
-fn iterator_of(py: Python<'_>, value: Py<PyAny>) -> PyResult<Awaited> {
-    let object = value.bind(py);
-    // SAFETY: a type check of a live object. Measured reason: every first call of a coroutine function makes it, and
-    // a coroutine needs no wrapper to be sent to.
-    if unsafe { ffi::PyCoro_CheckExact(object.as_ptr()) } != 0 {
-        return Ok(Awaited::Iterator(value));
-    }
-    match object.getattr_opt(pyo3::intern!(py, "__await__"))? {
-        Some(awaits) => awaits.call0().map(|iterator| Awaited::Iterator(iterator.unbind())),
-        None => Ok(Awaited::Value(value)),
-    }
-}
-
-fn pass(py: Python<'_>, iterator: &Py<PyAny>, input: Input<'_>) -> PyResult<Sent> {
-    match input {
-        Input::Send(value) => {
-            let mut result = ptr::null_mut();
-            // SAFETY: both objects are alive, and `result` is a new reference unless it is an error. Measured reason: it
-            // is the interpreter's own way to resume a coroutine without making a StopIteration.
-            let sent = unsafe { ffi::PyIter_Send(iterator.as_ptr(), value.as_ptr(), &raw mut result) };
-            // SAFETY: as above.
-            let result = unsafe { Bound::from_owned_ptr_or_opt(py, result) };
-            match (sent, result) {
-                (ffi::PySendResult::PYGEN_NEXT, Some(yielded)) => Ok(Sent::Yield(yielded.unbind())),
-                (ffi::PySendResult::PYGEN_RETURN, Some(value)) => Ok(Sent::Return(value.unbind())),
-                _ => Err(PyErr::fetch(py)),
-            }
-        }
-        Input::Throw(error) => {
-            let Some(throw) = iterator.bind(py).getattr_opt("throw")? else { return Err(error) };
-            match throw.call1((error.into_value(py),)) {
-                Ok(yielded) => Ok(Sent::Yield(yielded.unbind())),
-                Err(stop) if stop.is_instance_of::<PyStopIteration>(py) => {
-                    stop.value(py).getattr("value").map(|value| Sent::Return(value.unbind()))
-                }
-                Err(error) => Err(error),
-            }
-        }
-    }
-}
-
-/// Waits for an answer in the runtime; it will be in the slot.
-fn wait(future: BoxFuture<Arrived>, deadline: Option<Instant>) -> Arc<Slot> {
-    let slot = Arc::new(Slot { arrived: Mutex::new(None), here: Notify::new(), waiting: Mutex::new(None) });
-    let answer = Arc::clone(&slot);
-    let waiting = runtime::spawn(async move {
-        let arrived = match deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), future).await.unwrap_or(Arrived::Elapsed),
-            None => future.await,
-        };
-        *answer.arrived.lock() = Some(arrived);
-        answer.here.notify_one();
-    });
-    *slot.waiting.lock() = Some(waiting);
-    slot
-}
-
-impl Slot {
-    /// Something to iterate over until the answer is here.
-    fn iterator(self: &Arc<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let slot = Arc::clone(self);
-        let future = runtime::asyncio_future(py, async move {
-            if slot.arrived.lock().is_none() {
-                slot.here.notified().await;
-                // Another may wait for the same answer.
-                slot.here.notify_one();
-            }
-        })?;
-        future.call_method0("__await__").map(Bound::unbind)
-    }
-
-    /// The answer, for who waits in the runtime.
-    async fn answer(&self) -> Arrived {
-        loop {
-            if let Some(arrived) = self.arrived.lock().take() {
-                return arrived;
-            }
-            self.here.notified().await;
-        }
-    }
-
-    /// Nobody waits for the answer any more.
-    fn abandon(&self) {
-        if let Some(waiting) = self.waiting.lock().take() {
-            waiting.abort();
-        }
-    }
-}
-
 #[pymethods]
 impl Coroutine {
     fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -497,156 +381,11 @@ impl Drop for Coroutine {
     }
 }
 
-fn reused() -> PyErr {
-    PyRuntimeError::new_err("cannot reuse already awaited coroutine")
-}
-
-/// A coroutine whose value was at hand when the call was made.
-#[pyclass(name = "idempotent_replay", module = "idempotency_manager._core", freelist = 64)]
-pub(super) struct Replay(Option<Py<PyAny>>);
-
-impl Resumed for Replay {
-    #[inline]
-    fn resume(&mut self, _py: Python<'_>, input: Input<'_>) -> PyResult<Sent> {
-        match (self.0.take(), input) {
-            (Some(value), Input::Send(_)) => Ok(Sent::Return(value)),
-            (None, Input::Send(_)) => Err(reused()),
-            (_, Input::Throw(error)) => Err(error),
-        }
-    }
-}
-
-#[pymethods]
-impl Replay {
-    fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
-    }
-
-    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
-    }
-
-    fn __next__(&mut self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        resume(self, py, Input::Send(py.None().into_bound(py)))
-    }
-
-    /// Resumes the coroutine with a value.
-    fn send(&mut self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        resume(self, py, Input::Send(value.into_bound(py)))
-    }
-
-    /// Resumes the coroutine with an exception.
-    #[pyo3(signature = (typ, val=None, tb=None))]
-    fn throw(
-        &mut self,
-        py: Python<'_>,
-        typ: Bound<'_, PyAny>,
-        val: Option<Bound<'_, PyAny>>,
-        tb: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Py<PyAny>> {
-        let _ = tb;
-        resume(self, py, Input::Throw(thrown(typ, val)?))
-    }
-
-    /// Ends the coroutine: there is nothing to end.
-    fn close(&mut self) {
-        self.0 = None;
-    }
-}
-
-/// What the interpreter resumes.
-trait Resumed {
-    fn resume(&mut self, py: Python<'_>, input: Input<'_>) -> PyResult<Sent>;
-}
-
 impl Resumed for Coroutine {
     /// Attached in PyO3's eyes too: what is dropped on the way is then dropped at once, and not by whoever attaches next.
     fn resume(&mut self, py: Python<'_>, input: Input<'_>) -> PyResult<Sent> {
         Python::attach(|_| Self::resume(self, py, input))
     }
-}
-
-/// Resumes for a caller that takes the end as a `StopIteration`.
-fn resume(coroutine: &mut impl Resumed, py: Python<'_>, input: Input<'_>) -> PyResult<Py<PyAny>> {
-    match coroutine.resume(py, input)? {
-        Sent::Yield(yielded) => Ok(yielded),
-        Sent::Return(value) => Err(PyStopIteration::new_err((value,))),
-    }
-}
-
-/// The exception that `throw` is given, in any of its forms.
-fn thrown(typ: Bound<'_, PyAny>, val: Option<Bound<'_, PyAny>>) -> PyResult<PyErr> {
-    let error = match val {
-        Some(value) if !value.is_none() => {
-            if value.is_instance(&typ)? {
-                value
-            } else {
-                typ.call1((value,))?
-            }
-        }
-        _ if typ.is_instance_of::<pyo3::types::PyType>() => typ.call0()?,
-        _ => typ,
-    };
-    Ok(PyErr::from_value(error))
-}
-
-/// The slot through which the interpreter resumes a coroutine without making a `StopIteration`.
-unsafe extern "C" fn am_send<T: Resumed + PyClass<Frozen = False>>(
-    slf: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-    result: *mut *mut ffi::PyObject,
-) -> ffi::PySendResult {
-    // SAFETY: the interpreter calls a slot attached, with a live object of the type that has the slot, a live value,
-    // and a place for the result. Measured reason: it halves the cost of an awaited replay.
-    let (sent, py) = unsafe {
-        let py = Python::assume_attached();
-        let coroutine = Bound::from_borrowed_ptr(py, slf);
-        let value = Bound::from_borrowed_ptr(py, value);
-        let sent = coroutine
-            .cast_unchecked::<T>()
-            .try_borrow_mut()
-            .map_err(|_| PyValueError::new_err("coroutine already executing"))
-            .and_then(|mut coroutine| coroutine.resume(py, Input::Send(value)));
-        (sent, py)
-    };
-    let (kind, object) = match sent {
-        Ok(Sent::Yield(yielded)) => (ffi::PySendResult::PYGEN_NEXT, yielded.into_ptr()),
-        Ok(Sent::Return(value)) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
-        Err(error) => {
-            error.restore(py);
-            (ffi::PySendResult::PYGEN_ERROR, ptr::null_mut())
-        }
-    };
-    // SAFETY: as above.
-    unsafe { *result = object };
-    kind
-}
-
-/// The slot by which `await` asks for what it iterates over: the coroutine itself.
-unsafe extern "C" fn am_await(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: the interpreter calls a slot attached, with a live object, and owns what it gets. Measured reason: PyO3's
-    // own `__await__` attaches first, a tenth of an awaited replay.
-    unsafe { ffi::Py_NewRef(slf) }
-}
-
-/// `_Py_TPFLAGS_HAVE_AM_SEND` of CPython's object.h.
-const HAVE_AM_SEND: std::ffi::c_ulong = 1 << 21;
-
-fn add_class<T: Resumed + PyClass<Frozen = False>>(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<T>()?;
-    let class = module.py().get_type::<T>();
-    // SAFETY: the class is a heap type of this module, just made, with no instance and no subclass yet; it defines
-    // `__await__`, so it has a table of asynchronous slots. Measured reason: see `am_send`.
-    unsafe {
-        let class = class.as_type_ptr();
-        if let Some(slots) = (*class).tp_as_async.as_mut() {
-            slots.am_await = Some(am_await);
-            slots.am_send = Some(am_send::<T>);
-            (*class).tp_flags |= HAVE_AM_SEND;
-            ffi::PyType_Modified(class);
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

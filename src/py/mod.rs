@@ -5,6 +5,7 @@
 
 use pyo3::prelude::*;
 
+mod awaiting;
 mod call;
 mod canonical;
 mod claim;
@@ -27,6 +28,7 @@ mod notify;
 mod objects;
 mod operation;
 mod outcome;
+mod resumed;
 mod rules;
 mod runtime;
 mod signature;

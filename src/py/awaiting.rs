@@ -1,0 +1,128 @@
+//! What a coroutine awaits: another awaitable, resumed as the interpreter would, or a store's answer.
+
+use std::ptr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyStopIteration;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::call::Arrived;
+use super::runtime;
+use crate::store::BoxFuture;
+
+pub(super) enum Sent {
+    Yield(Py<PyAny>),
+    Return(Py<PyAny>),
+}
+
+pub(super) enum Input<'py> {
+    Send(Bound<'py, PyAny>),
+    Throw(PyErr),
+}
+
+pub(super) enum Awaited {
+    Value(Py<PyAny>),
+    Iterator(Py<PyAny>),
+}
+
+/// What `await` would iterate over; a value that can't be awaited is itself.
+pub(super) fn iterator_of(py: Python<'_>, value: Py<PyAny>) -> PyResult<Awaited> {
+    let object = value.bind(py);
+    // SAFETY: a type check of a live object. Measured reason: every first call of a coroutine function makes it, and
+    // a coroutine needs no wrapper to be sent to.
+    if unsafe { ffi::PyCoro_CheckExact(object.as_ptr()) } != 0 {
+        return Ok(Awaited::Iterator(value));
+    }
+    match object.getattr_opt(pyo3::intern!(py, "__await__"))? {
+        Some(awaits) => awaits.call0().map(|iterator| Awaited::Iterator(iterator.unbind())),
+        None => Ok(Awaited::Value(value)),
+    }
+}
+
+pub(super) fn pass(py: Python<'_>, iterator: &Py<PyAny>, input: Input<'_>) -> PyResult<Sent> {
+    match input {
+        Input::Send(value) => {
+            let mut result = ptr::null_mut();
+            // SAFETY: both objects are alive, and `result` is a new reference unless it is an error. Measured reason: it
+            // is the interpreter's own way to resume a coroutine without making a StopIteration.
+            let sent = unsafe { ffi::PyIter_Send(iterator.as_ptr(), value.as_ptr(), &raw mut result) };
+            // SAFETY: as above.
+            let result = unsafe { Bound::from_owned_ptr_or_opt(py, result) };
+            match (sent, result) {
+                (ffi::PySendResult::PYGEN_NEXT, Some(yielded)) => Ok(Sent::Yield(yielded.unbind())),
+                (ffi::PySendResult::PYGEN_RETURN, Some(value)) => Ok(Sent::Return(value.unbind())),
+                _ => Err(PyErr::fetch(py)),
+            }
+        }
+        Input::Throw(error) => {
+            let Some(throw) = iterator.bind(py).getattr_opt("throw")? else { return Err(error) };
+            match throw.call1((error.into_value(py),)) {
+                Ok(yielded) => Ok(Sent::Yield(yielded.unbind())),
+                Err(stop) if stop.is_instance_of::<PyStopIteration>(py) => {
+                    stop.value(py).getattr("value").map(|value| Sent::Return(value.unbind()))
+                }
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
+
+/// Waits for an answer in the runtime; it will be in the slot.
+pub(super) fn wait(future: BoxFuture<Arrived>, deadline: Option<Instant>) -> Arc<Slot> {
+    let slot = Arc::new(Slot { arrived: Mutex::new(None), here: Notify::new(), waiting: Mutex::new(None) });
+    let answer = Arc::clone(&slot);
+    let waiting = runtime::spawn(async move {
+        let arrived = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), future).await.unwrap_or(Arrived::Elapsed),
+            None => future.await,
+        };
+        *answer.arrived.lock() = Some(arrived);
+        answer.here.notify_one();
+    });
+    *slot.waiting.lock() = Some(waiting);
+    slot
+}
+
+/// Where a store's answer is left for the coroutine.
+pub(super) struct Slot {
+    pub(super) arrived: Mutex<Option<Arrived>>,
+    here: Notify,
+    waiting: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Slot {
+    /// Something to iterate over until the answer is here.
+    pub(super) fn iterator(self: &Arc<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let slot = Arc::clone(self);
+        let future = runtime::asyncio_future(py, async move {
+            if slot.arrived.lock().is_none() {
+                slot.here.notified().await;
+                // Another may wait for the same answer.
+                slot.here.notify_one();
+            }
+        })?;
+        future.call_method0("__await__").map(Bound::unbind)
+    }
+
+    /// The answer, for who waits in the runtime.
+    pub(super) async fn answer(&self) -> Arrived {
+        loop {
+            if let Some(arrived) = self.arrived.lock().take() {
+                return arrived;
+            }
+            self.here.notified().await;
+        }
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(super) fn abandon(&self) {
+        if let Some(waiting) = self.waiting.lock().take() {
+            waiting.abort();
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! One idempotent call, from the claim to its answer, as a machine without I/O: it says what to do next, and is told
+//! what came of it. [`drive`](super::drive) does so for threads, [`coroutine`](super::coroutine) for tasks.
+
+mod claiming;
+mod ending;
+mod executing;
+mod waiting;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+use super::engine::{Active, Engine};
+use super::execution::Execution;
+use super::keeper::{Place, Running};
+use super::log::About;
+use super::notify::News;
+use super::objects::PyRecord;
+use super::rules::SharedRules;
+use super::runtime;
+use crate::core::error::StoreError;
+use crate::core::record::{Fence, Fingerprint, Record, Status};
+use crate::store::{BoxFuture, ClaimRequest, Claimed, Ending, Held, Hold, Reply, Store};
+
+/// The action of a call, named once when the call begins: a function that mutates its arguments changes neither
+/// key nor fingerprint.
+#[derive(Clone)]
+pub(super) struct Named {
+    pub(super) key: Arc<str>,
+    pub(super) signal_id: Box<str>,
+    pub(super) action_type: Arc<str>,
+    pub(super) target: Arc<str>,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) params: Option<Arc<[u8]>>,
+    pub(super) context: Option<Arc<[u8]>>,
+}
+
+impl Named {
+    pub(super) fn about(&self, attempts: u32) -> About<'_> {
+        About {
+            key: &self.key,
+            signal_id: &self.signal_id,
+            action_type: &self.action_type,
+            target: &self.target,
+            attempts,
+        }
+    }
+}
+
+/// What to do next.
+pub(super) enum Step {
+    /// Call the executor, then [`Call::executed`].
+    Execute,
+    /// Call the reconciler with this record, then [`Call::reconciled`].
+    Reconcile(Py<PyAny>, Py<PyRecord>),
+    /// Wait for this, until the deadline if there is one ([`Arrived::Elapsed`]), then [`Call::resume`].
+    Await(BoxFuture<Arrived>, Option<Instant>),
+    /// The call ends with this value.
+    Return(Py<PyAny>),
+    /// The call ends with this exception.
+    Raise(PyErr),
+}
+
+/// What came of a wait.
+pub(super) enum Arrived {
+    Claimed(Result<Claimed, StoreError>),
+    Ended(Result<Held, StoreError>),
+    Found(Result<Option<Record>, StoreError>),
+    Awake,
+    Elapsed,
+}
+
+/// What a call does once the record that goes with an error is at hand.
+enum Lookup {
+    AlreadyInProgress,
+    PreviousFailure,
+    ResultUnavailable,
+}
+
+/// What a call ends with once its claim has been ended.
+enum Conclusion {
+    Return(Py<PyAny>),
+    Raise(PyErr),
+    /// With the exception that cancelled it.
+    Cancelled,
+}
+
+enum Stage {
+    Claiming,
+    Waiting,
+    Looking(Lookup),
+    Reconciling(Box<str>),
+    Executing,
+    Ending { ending: Ending, conclusion: Conclusion, news: Option<News>, tries_left: usize },
+    Over,
+}
+
+/// A claim that this call holds.
+struct Claim {
+    place: Place,
+    running: Arc<Running>,
+}
+
+/// How often, and after what pauses, a store that fails after the effect is asked again.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
+
+/// The longest a waiter sleeps before it looks again by itself: a lapsed lease wakes nobody.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// See the module.
+pub(super) struct Call {
+    engine: Arc<Engine>,
+    active: Arc<Active>,
+    rules: SharedRules,
+    named: Named,
+    stage: Stage,
+    asks_again: bool,
+    /// When the call began, where somebody is told how long it took.
+    began: Option<Instant>,
+    waited_since: Option<Instant>,
+    attempts: u32,
+    held: Option<Claim>,
+    entered: Option<(Py<Execution>, Py<PyAny>)>,
+    cancelled: Option<PyErr>,
+}
+
+impl Call {
+    pub(super) fn new(engine: Arc<Engine>, active: Arc<Active>, rules: SharedRules, named: Named) -> Self {
+        let began = active.on_event.as_ref().map(|_| Instant::now());
+        Self {
+            engine,
+            active,
+            rules,
+            named,
+            stage: Stage::Claiming,
+            asks_again: false,
+            began,
+            waited_since: None,
+            attempts: 0,
+            held: None,
+            entered: None,
+            cancelled: None,
+        }
+    }
+
+    /// Whether a cancellation of the wait at hand must let it end: a claim, or the end of one.
+    pub(super) const fn is_shielded(&self) -> bool {
+        matches!(self.stage, Stage::Claiming | Stage::Ending { .. })
+    }
+
+    /// The key.
+    pub(super) fn key(&self) -> Arc<str> {
+        Arc::clone(&self.named.key)
+    }
+
+    /// Whether it holds the right to execute and has not used it up.
+    pub(super) const fn is_executing(&self) -> bool {
+        matches!(self.stage, Stage::Executing)
+    }
+
+    /// Cancels the call: it goes on to the end of the step at hand, keeps the books, and ends with this exception.
+    pub(super) fn cancel(&mut self, py: Python<'_>, error: PyErr) -> Option<Step> {
+        if self.is_shielded() {
+            self.cancelled = Some(error);
+            None
+        } else {
+            Some(self.give(py, Conclusion::Raise(error)))
+        }
+    }
+
+    /// Asks for the right to execute.
+    pub(super) fn begin(&mut self, py: Python<'_>) -> Step {
+        self.stage = Stage::Claiming;
+        let request = ClaimRequest {
+            key: &self.named.key,
+            signal_id: &self.named.signal_id,
+            action_type: &self.named.action_type,
+            target: &self.named.target,
+            fingerprint: &self.named.fingerprint,
+            check_params: self.active.settings.check_params(),
+            takes_over: self.rules.takes_over(),
+            latch: self.rules.latch,
+            refuses_to_wait: !self.rules.waits,
+            asks_again: self.asks_again,
+            lease: self.active.settings.lease(),
+            ttl: self.rules.ttl,
+            owner: &self.active.owner,
+            params: self.named.params.as_deref(),
+            context: self.named.context.as_deref(),
+        };
+        let reply = self.active.store.claim(&request);
+        self.take(py, reply, Arrived::Claimed)
+    }
+
+    /// Goes on with a claim that was asked for in this call's name.
+    pub(super) fn take_claim(&mut self, py: Python<'_>, reply: Reply<Claimed>) -> Step {
+        self.take(py, reply, Arrived::Claimed)
+    }
+
+    fn take<T: Send + 'static>(
+        &mut self,
+        py: Python<'_>,
+        reply: Reply<T>,
+        arrived: fn(Result<T, StoreError>) -> Arrived,
+    ) -> Step {
+        match reply {
+            Reply::Ready(result) => self.resume(py, arrived(result)),
+            Reply::Pending(future) => {
+                // Spawned, so that the verb happens whatever becomes of the caller.
+                let verb = runtime::spawn(future);
+                let answer = async move {
+                    arrived(verb.await.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string()))))
+                };
+                Step::Await(Box::pin(answer), None)
+            }
+        }
+    }
+
+    /// Goes on with what a wait brought.
+    pub(super) fn resume(&mut self, py: Python<'_>, arrived: Arrived) -> Step {
+        match arrived {
+            Arrived::Claimed(Ok(claimed)) => self.claimed(py, claimed),
+            Arrived::Claimed(Err(error)) => self.not_claimed(py, &error),
+            Arrived::Ended(result) => self.ended(py, result),
+            Arrived::Found(result) => self.found(py, result),
+            Arrived::Awake | Arrived::Elapsed => self.awake(py),
+        }
+    }
+
+    fn raise(&mut self, error: PyErr) -> Step {
+        self.stage = Stage::Over;
+        Step::Raise(self.cancelled.take().unwrap_or(error))
+    }
+
+    /// Raises an error that carries the result; a cancellation that takes its place carries the error.
+    fn raise_with_result(&mut self, py: Python<'_>, error: PyErr) -> Step {
+        match self.cancelled.take() {
+            None => self.raise(error),
+            Some(cancelled) => {
+                cancelled.set_cause(py, Some(error));
+                self.raise(cancelled)
+            }
+        }
+    }
+
+    fn attempt<T>(&mut self, result: PyResult<T>, then: impl FnOnce(&mut Self, T) -> Step) -> Step {
+        match result {
+            Ok(value) => then(self, value),
+            Err(error) => self.raise(error),
+        }
+    }
+
+    fn record(&self, py: Python<'_>, record: Box<Record>) -> PyRecord {
+        PyRecord::new(record, self.codec(py))
+    }
+
+    fn took(&self) -> Option<Duration> {
+        self.began.map(|began| began.elapsed())
+    }
+
+    fn codec(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.rules.codec.as_ref().map(|codec| codec.clone_ref(py))
+    }
+}
+
+impl Call {
+    /// What is left to do when nobody will resume this call any more while it waits for the store's answer: nothing,
+    /// unless it is about to hold a claim or to end one.
+    pub(super) fn unattended(&mut self) -> Option<Unattended> {
+        let store = Arc::clone(&self.active.store);
+        let key = self.key();
+        let rest = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Claiming => Some(Unattended { store, key, ending: None }),
+            Stage::Ending { ending, .. } => self.held.as_ref().map(|held| Unattended {
+                store,
+                key,
+                ending: Some((held.running.hold.fence, ending)),
+            }),
+            _ => None,
+        };
+        self.let_go();
+        rest
+    }
+}
+
+/// The books of a call that was given up, kept without its caller.
+pub(super) struct Unattended {
+    store: Arc<dyn Store>,
+    key: Arc<str>,
+    /// How the claim ends that it holds; `None` while it is being asked for.
+    ending: Option<(Fence, Ending)>,
+}
+
+impl Unattended {
+    /// Gives back a claim that was granted meanwhile, or ends the one at hand, however often the store must be asked.
+    pub(super) async fn go_on(self, arrived: Arrived) {
+        let (fence, ending) = match (self.ending, arrived) {
+            (None, Arrived::Claimed(Ok(Claimed::Run(begun)))) => (begun.fence, Ending::Release),
+            (None, Arrived::Claimed(Ok(Claimed::TakeOver(begun, record)))) => {
+                (begun.fence, Ending::Doubt(doubt_of(&record)))
+            }
+            (Some(held), Arrived::Ended(Err(_)) | Arrived::Elapsed | Arrived::Awake) => held,
+            _ => return,
+        };
+        let hold = Hold { key: self.key, fence };
+        for pause in PAUSES {
+            let answer = match self.store.finish(&hold, ending.clone()) {
+                Reply::Ready(answer) => answer,
+                Reply::Pending(answer) => answer.await,
+            };
+            if answer.is_ok() {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Why a record is in doubt.
+fn doubt_of(record: &Record) -> Box<str> {
+    match &record.status {
+        Status::InDoubt { error: Some(error) } => error.clone(),
+        _ => "its owner never finished".into(),
+    }
+}
+
+impl Drop for Call {
+    /// A call that is dropped while it executes (a coroutine that is never resumed) no longer renews its lease: the
+    /// action is in doubt once the lease has lapsed.
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
