@@ -1,5 +1,6 @@
 //! Times and durations between the core and Python.
 
+use crate::py::once::Once;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -16,7 +17,7 @@ const FIRST: i64 = -62_135_596_800_000_000;
 static EPOCH: PyOnceLock<Py<PyDateTime>> = PyOnceLock::new();
 
 fn epoch(py: Python<'_>) -> PyResult<&Bound<'_, PyDateTime>> {
-    let epoch = EPOCH.get_or_try_init(py, || {
+    let epoch = EPOCH.made(py, || {
         let utc = PyTzInfo::utc(py)?;
         PyDateTime::new(py, 1970, 1, 1, 0, 0, 0, 0, Some(&utc)).map(Bound::unbind)
     })?;

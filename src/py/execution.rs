@@ -5,6 +5,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::py::once::Once;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -28,7 +29,7 @@ impl ContextVariable {
     }
 
     fn variable<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
-        let variable = self.variable.get_or_try_init(py, || {
+        let variable = self.variable.made(py, || {
             // SAFETY: the name is a C string, no default is given, and the new reference is owned here. Measured reason:
             // importing `contextvars` and calling it costs more than the calls this serves.
             unsafe {

@@ -1,5 +1,6 @@
 //! What the package says of itself: records of the logger `idempotency_manager`, and events for `on_event`.
 
+use crate::py::once::Once;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -46,9 +47,8 @@ pub(super) fn enabled(py: Python<'_>, level: Level) -> PyResult<bool> {
 
 fn is_imported(py: Python<'_>) -> PyResult<bool> {
     static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-    let modules = MODULES.get_or_try_init(py, || {
-        Ok::<_, PyErr>(py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind())
-    })?;
+    let modules =
+        MODULES.made(py, || Ok::<_, PyErr>(py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind()))?;
     modules.bind(py).contains(intern!(py, "logging"))
 }
 

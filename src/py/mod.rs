@@ -26,6 +26,7 @@ mod manager;
 mod naming;
 mod notify;
 mod objects;
+mod once;
 mod operation;
 mod outcome;
 mod resumed;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::py::once::ImportOnce;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
@@ -73,7 +74,7 @@ impl PyRecord {
     /// Where it stands: a `State`.
     #[getter]
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        STATE.import(py, "idempotency_manager._types", "State")?.call1((self.state_name(),))
+        STATE.imported(py, "idempotency_manager._types", "State")?.call1((self.state_name(),))
     }
 
     /// The event that asked for the action, where it is known.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::py::once::Once;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -92,6 +93,6 @@ pub(super) fn is_not_executed(answer: &Bound<'_, PyAny>) -> PyResult<bool> {
     static NOT_EXECUTED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = answer.py();
     let not_executed = NOT_EXECUTED
-        .get_or_try_init(py, || py.import("idempotency_manager._types")?.getattr("NOT_EXECUTED").map(Bound::unbind))?;
+        .made(py, || py.import("idempotency_manager._types")?.getattr("NOT_EXECUTED").map(Bound::unbind))?;
     Ok(answer.is(not_executed))
 }

@@ -1,5 +1,6 @@
 //! An action's fields, from whichever form the caller gave them in.
 
+use crate::py::once::ImportOnce;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
@@ -44,7 +45,7 @@ impl<'py> ActionFields<'py> {
             for (name, value) in fields.items().iter().map(|pair| pair.extract()).collect::<PyResult<Vec<_>>>()? {
                 given.set(&name, value)?;
             }
-        } else if action.is_instance(ACTION.import(py, "idempotency_manager._action", "Action")?)? {
+        } else if action.is_instance(ACTION.imported(py, "idempotency_manager._action", "Action")?)? {
             for (slot, name) in given.0.iter_mut().zip(FIELDS) {
                 *slot = Some(action.getattr(name)?);
             }
@@ -204,7 +205,7 @@ pub(crate) fn action_error(py: Python<'_>, error: &ActionError) -> PyErr {
 
 fn raise(py: Python<'_>, class: &PyOnceLock<Py<PyType>>, name: &str, message: &str) -> PyErr {
     class
-        .import(py, "idempotency_manager.exceptions", name)
+        .imported(py, "idempotency_manager.exceptions", name)
         .and_then(|class| class.call1((message,)))
         .map_or_else(|failure| failure, PyErr::from_value)
 }

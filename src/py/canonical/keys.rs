@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
+use crate::py::once::ImportOnce;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -34,7 +35,7 @@ pub(super) fn parse_idempotency_key<'py>(key: &Bound<'py, PyAny>) -> PyResult<Bo
     let text = key.cast::<PyString>().map_err(|_| invalid(type_name(key), "it is not a str"))?;
     let text = text.to_str().map_err(|_| invalid(text.to_string_lossy().into_owned(), "it holds a lone surrogate"))?;
     let parsed = parse_key(text).map_err(|error| action_error(py, &error))?;
-    let class = CLASS.import(py, "idempotency_manager._action", "ParsedKey")?;
+    let class = CLASS.imported(py, "idempotency_manager._action", "ParsedKey")?;
     class.call1((&*parsed.signal_id, &*parsed.action_type, &*parsed.target, parsed.params_hash))
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::py::once::ImportOnce;
 use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -80,7 +81,7 @@ impl From<PyErr> for Refusal {
 fn unsupported(py: Python<'_>, message: &str, path: &str) -> PyErr {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     CLASS
-        .import(py, "idempotency_manager.exceptions", "UnsupportedParamError")
+        .imported(py, "idempotency_manager.exceptions", "UnsupportedParamError")
         .and_then(|class| class.call1((message, path)))
         .map_or_else(|failure| failure, PyErr::from_value)
 }

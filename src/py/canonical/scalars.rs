@@ -1,5 +1,6 @@
 //! Single values that JSON has no word for, each to its tagged form.
 
+use crate::py::once::ImportOnce;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
@@ -61,11 +62,11 @@ fn push_imported(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> Result<bool, Re
     static UUID: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static DECIMAL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let py = value.py();
-    if value.is_instance(UUID.import(py, "uuid", "UUID")?)? {
+    if value.is_instance(UUID.imported(py, "uuid", "UUID")?)? {
         canonical::push_uuid(out, value.getattr(intern!(py, "int"))?.extract()?);
         return Ok(true);
     }
-    let decimal = DECIMAL.import(py, "decimal", "Decimal")?;
+    let decimal = DECIMAL.imported(py, "decimal", "Decimal")?;
     if value.is_instance(decimal)? {
         // The class's own conversion: a subclass may print itself otherwise.
         let text = decimal.call_method1(intern!(py, "__str__"), (value,))?;

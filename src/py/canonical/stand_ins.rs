@@ -1,5 +1,6 @@
 //! Values that another value stands for, values read through an interface, and the words for those that are refused.
 
+use crate::py::once::ImportOnce;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -17,14 +18,14 @@ pub(super) fn find<'py>(value: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, P
     if stands_for_itself(value) {
         return Ok(None);
     }
-    if value.is_instance(ENUM.import(py, "enum", "Enum")?)? {
+    if value.is_instance(ENUM.imported(py, "enum", "Enum")?)? {
         return Ok(Some(value.getattr(intern!(py, "value"))?));
     }
     if let Some(scalar) = numpy_scalar(value)? {
         return Ok(Some(scalar));
     }
     let path = value.get_type().hasattr(intern!(py, "__fspath__"))? && !value.is_instance_of::<PyType>();
-    if path && value.is_instance(PATH.import(py, "os", "PathLike")?)? {
+    if path && value.is_instance(PATH.imported(py, "os", "PathLike")?)? {
         return Ok(Some(py.import(intern!(py, "os"))?.call_method1(intern!(py, "fspath"), (value,))?));
     }
     Ok(None)
@@ -79,7 +80,7 @@ pub(super) fn set_items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<B
 pub(super) fn mapping_items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Pair<'py>>>> {
     static MAPPING: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let py = value.py();
-    if !value.is_instance(MAPPING.import(py, "collections.abc", "Mapping")?)? {
+    if !value.is_instance(MAPPING.imported(py, "collections.abc", "Mapping")?)? {
         return Ok(None);
     }
     let items: Vec<_> = value.call_method0(intern!(py, "items"))?.try_iter()?.collect::<PyResult<_>>()?;

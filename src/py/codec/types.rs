@@ -1,6 +1,7 @@
 //! Classes of modules that may never be imported. A value of such a class proves that its module is; nothing is
 //! imported to find that a value is of none of them.
 
+use crate::py::once::ImportOnce;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -24,7 +25,7 @@ impl Foreign {
 
     /// The class, imported if need be.
     pub(super) fn get<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyType>> {
-        self.class.import(py, self.module, self.name)
+        self.class.imported(py, self.module, self.name)
     }
 
     /// Whether `value` is of this very class.

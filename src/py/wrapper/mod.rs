@@ -8,6 +8,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::py::once::Once;
 use arc_swap::{ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use pyo3::ffi;
@@ -385,9 +386,8 @@ impl Wrapper {
         static BOUND: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = slf.py();
         let Some(object) = object.filter(|object| !object.is_none()) else { return Ok(slf.into_any()) };
-        let bound = BOUND.get_or_try_init(py, || {
-            py.import("idempotency_manager._decorator")?.getattr("BoundIdempotent").map(Bound::unbind)
-        })?;
+        let bound = BOUND
+            .made(py, || py.import("idempotency_manager._decorator")?.getattr("BoundIdempotent").map(Bound::unbind))?;
         bound.bind(py).call1((slf, object))
     }
 
