@@ -7,8 +7,8 @@ from datetime import timedelta
 from ._config import make_config, replaced, store_url
 from ._core import Core
 from ._decorator import decorator
-from ._duration import to_timedelta
-from ._options import microseconds, native_settings, read_options
+from ._duration import to_microseconds
+from ._options import native_settings, read_options
 from ._parameters import is_generator_function
 from .exceptions import InvalidActionError
 
@@ -131,7 +131,7 @@ HOUR = timedelta(hours=1)
 
 def within_micros(within: Duration) -> int:
     """Read how far to look ahead, in microseconds."""
-    return microseconds(to_timedelta(within, "within"))
+    return to_microseconds(within, "within")
 
 
 def whole_count(count: object) -> int:

@@ -112,15 +112,6 @@ fn refused(py: Python<'_>, value: Py<PyAny>) -> Result<Py<PyAny>, Refused> {
 pub(super) fn settle<T: Send + 'static>(py: Python<'_>, reply: Reply<T>) -> PyResult<Result<T, StoreError>> {
     match reply {
         Reply::Ready(result) => Ok(result),
-        Reply::Pending(future) => {
-            let verb = runtime::spawn(future);
-            let mut answer: BoxFuture<_> =
-                Box::pin(async move { verb.await.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string()))) });
-            loop {
-                if let Some(result) = runtime::block_on(py, &mut answer, None, Err)? {
-                    return Ok(result);
-                }
-            }
-        }
+        Reply::Pending(future) => runtime::wait_for(py, runtime::verb(future)),
     }
 }

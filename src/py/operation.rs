@@ -34,9 +34,9 @@ impl Operation {
         Self(Mutex::new(match reply {
             Reply::Ready(result) => State::Ready(finish(py, result)),
             Reply::Pending(future) => {
-                let verb = runtime::spawn(future);
+                let verb = runtime::verb(future);
                 State::Pending(Box::pin(async move {
-                    let result = verb.await.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())));
+                    let result = verb.await;
                     Box::new(move |py: Python<'_>| finish(py, result)) as Answer
                 }))
             }
@@ -54,11 +54,7 @@ impl Operation {
     pub(super) fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.take() {
             State::Ready(result) => result,
-            State::Pending(mut future) => loop {
-                if let Some(answer) = runtime::block_on(py, &mut future, None, Err)? {
-                    return answer(py);
-                }
-            },
+            State::Pending(future) => runtime::wait_for(py, future)?(py),
             State::Taken => Err(errors::configuration(py, "an operation can be waited for once")),
         }
     }

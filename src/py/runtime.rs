@@ -65,6 +65,12 @@ pub(super) fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 
     handle().spawn(future)
 }
 
+/// A store's answer, asked for in a task of its own, so that the verb happens whatever becomes of who waits for it.
+pub(super) fn verb<T: Send + 'static>(future: BoxFuture<Result<T, StoreError>>) -> BoxFuture<Result<T, StoreError>> {
+    let verb = spawn(future);
+    Box::pin(async move { verb.await.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string()))) })
+}
+
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -108,6 +114,15 @@ pub(super) fn block_on<T: Send>(
         }
         if let Err(error) = py.check_signals() {
             interrupted(error)?;
+        }
+    }
+}
+
+/// The same without a deadline; a signal handler's exception ends the wait.
+pub(super) fn wait_for<T: Send>(py: Python<'_>, mut future: BoxFuture<T>) -> PyResult<T> {
+    loop {
+        if let Some(value) = block_on(py, &mut future, None, Err)? {
+            return Ok(value);
         }
     }
 }

@@ -10,9 +10,9 @@ use crate::core::record::{Failure, Payload, Record};
 use crate::py::errors;
 use crate::py::execution::{EXECUTION, Execution};
 use crate::py::log::{self, Level};
-use crate::py::notify::{self};
-use crate::py::objects::{self};
-use crate::py::outcome::{self};
+use crate::py::notify;
+use crate::py::objects;
+use crate::py::outcome;
 use crate::py::rules::OnInDoubt;
 use crate::store::{Begun, Claimed, Ending, Hold};
 

@@ -208,12 +208,8 @@ impl Call {
         match reply {
             Reply::Ready(result) => self.resume(py, arrived(result)),
             Reply::Pending(future) => {
-                // Spawned, so that the verb happens whatever becomes of the caller.
-                let verb = runtime::spawn(future);
-                let answer = async move {
-                    arrived(verb.await.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string()))))
-                };
-                Step::Await(Box::pin(answer), None)
+                let verb = runtime::verb(future);
+                Step::Await(Box::pin(async move { arrived(verb.await) }), None)
             }
         }
     }

@@ -6,7 +6,7 @@ mod vectorcall;
 
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::py::once::Once;
 use arc_swap::{ArcSwapOption, Guard};
@@ -69,7 +69,7 @@ pub(super) struct Wrapper {
     bind: Py<PyAny>,
     manager: Option<Py<Core>>,
     options: Py<PyDict>,
-    has_receiver: AtomicBool,
+    has_receiver: bool,
     resolved: ArcSwapOption<Resolved>,
 }
 
@@ -309,7 +309,7 @@ impl Wrapper {
             bind,
             manager,
             options,
-            has_receiver: AtomicBool::new(has_receiver),
+            has_receiver,
             resolved: ArcSwapOption::empty(),
         })
     }

@@ -1,7 +1,5 @@
 //! Calls that take Python to name, and names of calls that are not made.
 
-use std::sync::atomic::Ordering;
-
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
@@ -45,7 +43,7 @@ impl Wrapper {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Named> {
         let mut arguments: Vec<Bound<'_, PyAny>> = Vec::with_capacity(args.len() + 1);
-        if self.has_receiver.load(Ordering::Acquire) {
+        if self.has_receiver {
             arguments.push(receiver.map_or_else(|| py.None(), |receiver| receiver.clone_ref(py)).into_bound(py));
         }
         arguments.extend(args.iter());
