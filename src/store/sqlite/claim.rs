@@ -339,7 +339,7 @@ impl Turn<'_> {
     /// A new claim over an unfinished record, or over one that has expired and is as good as gone.
     fn begin_again(&mut self, kept: &Kept, asked: &Asked, start: Timestamp) -> rusqlite::Result<Begun> {
         let expired = kept.has_expired(self.now);
-        let attempts = if expired { 1 } else { kept.record.attempts.saturating_add(1) };
+        let attempts = kept.attempts_after(self.now);
         self.session.leave_unsettled();
         let fence = self.session.claim_over(kept, asked, start, attempts, self.now)?;
         self.after_commit(Effect::Miss);

@@ -52,6 +52,7 @@ mod waiters;
 mod wal_index;
 
 pub use self::options::{Options, Synchronous};
+pub use self::row::{Kept, State, latch_of_word};
 pub use self::session::{SCHEMA, VERSION};
 
 /// A store in a file.
