@@ -14,7 +14,7 @@ The order of the statements is the promise:
     COMMIT                        unless the caller has begun
 
 Nobody else sees the record in progress, but where the executor commits by itself. Then that is what is known: it
-began, and if nothing more is heard of it, its lease lapses and it is in doubt.
+began, and if its process dies or its lease lapses, it is in doubt.
 """
 
 from __future__ import annotations
