@@ -187,6 +187,7 @@ fn run_as_current<'py>(key: &str, attempts: u32, lease: u64, body: &Bound<'py, P
 
 /// Tells the log and the listener of a manager what became of a call; `took` in microseconds.
 #[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "an argument that is made of a Python object belongs to the call")]
 #[pyo3(signature = (core, kind, named, attempts, record, took))]
 fn tell(
     core: &Bound<'_, Core>,
@@ -211,6 +212,7 @@ fn tell(
 
 /// Writes a warning that ends with the key.
 #[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "an argument that is made of a Python object belongs to the call")]
 fn warn(py: Python<'_>, text: &str, named: Names, attempts: u32) {
     log::write(py, Level::Warning, text, named.about(attempts));
 }
