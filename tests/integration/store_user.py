@@ -55,7 +55,7 @@ class User:
             return result_of(name, result)
 
         before = self.effects.count(name)
-        answer = self._try(lambda manager: manager.execute(action(name, params), effect, store_params=bool(params)))
+        answer = self._try(lambda manager: manager.execute(action(name, params), effect))
         return {**answer, "effects": self.effects.count(name) - before}
 
     def state(self, name: str, params: int = 0) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class User:
     def _try(self, call: Any) -> dict[str, Any]:
         try:
             if self._manager is None:
-                self._manager = IdempotencyManager(self.url, lease=LEASE_SECONDS, wait_timeout="2s")
+                self._manager = IdempotencyManager(self.url, lease=LEASE_SECONDS, wait_timeout="2s", store_params=True)
             return {"result": call(self._manager)}
         except IdempotencyError as error:
             return described(error)
