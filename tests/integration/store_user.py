@@ -1,6 +1,6 @@
 """A process of its own that uses a store, for tests that break the file underneath it.
 
-    python -m tests.integration.store_user URL
+    python -m tests.integration.store_user URL LEASE_SECONDS
 
 Takes one JSON object a line, `{"do": name of a method of User, …}`, and answers with one.
 """
@@ -39,13 +39,17 @@ def result_of(name: str, size: int = 0) -> str:
 class User:
     """The child's side: one method for each thing it can be told to do."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, lease: float) -> None:
         self.url = url
+        self.lease = lease
         self.effects: list[str] = []
         self._manager: IdempotencyManager | None = None
 
-    def execute(self, name: str, *, result: int = 0, params: int = 0, pause: bool = False) -> dict[str, Any]:
-        """Execute an action; `pause` stops in its effect and serves commands until `go`."""
+    def execute(
+        self, name: str, *, result: int = 0, params: int = 0, pause: bool = False, found: str | None = None
+    ) -> dict[str, Any]:
+        """Execute an action; `pause` stops in its effect and serves commands until `go`, `found` settles a doubt."""
+        options = {"on_in_doubt": lambda _record: found} if found else {}
 
         def effect() -> str:
             self.effects.append(name)
@@ -55,7 +59,7 @@ class User:
             return result_of(name, result)
 
         before = self.effects.count(name)
-        answer = self._try(lambda manager: manager.execute(action(name, params), effect))
+        answer = self._try(lambda manager: manager.execute(action(name, params), effect, **options))
         return {**answer, "effects": self.effects.count(name) - before}
 
     def state(self, name: str, params: int = 0) -> dict[str, Any]:
@@ -118,7 +122,7 @@ class User:
     def _try(self, call: Any) -> dict[str, Any]:
         try:
             if self._manager is None:
-                self._manager = IdempotencyManager(self.url, lease=LEASE_SECONDS, wait_timeout="2s", store_params=True)
+                self._manager = IdempotencyManager(self.url, lease=self.lease, wait_timeout="2s", store_params=True)
             return {"result": call(self._manager)}
         except IdempotencyError as error:
             return described(error)
@@ -169,12 +173,12 @@ class Child:
 
 
 @contextlib.contextmanager
-def user(url: str, *wrapper: str) -> Iterator[Child]:
+def user(url: str, *wrapper: str, lease: float = LEASE_SECONDS) -> Iterator[Child]:
     """Start a user of a store, perhaps by another command; kill it at the end.
 
     The superuser's right to ignore permissions is taken from it, so that they mean the same for everybody.
     """
-    command = [*wrapper, sys.executable, "-m", "tests.integration.store_user", url]
+    command = [*wrapper, sys.executable, "-m", "tests.integration.store_user", url, str(lease)]
     with subprocess.Popen(
         command,
         cwd=ROOT,
@@ -197,4 +201,4 @@ def _obey_permissions() -> None:
 
 
 if __name__ == "__main__":
-    User(sys.argv[1]).serve()
+    User(sys.argv[1], float(sys.argv[2])).serve()

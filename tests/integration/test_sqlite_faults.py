@@ -5,6 +5,7 @@ retries, then `ResultNotRecordedError`, which carries the result. The text names
 """
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 import subprocess
@@ -384,6 +385,16 @@ class TestAnotherWriterThatHoldsTheLock:
             not_recorded(child("go"), file, "a", "raise busy_timeout")
             holder.release()
             ends_in_doubt(child, "a")
+            works(child, "b")
+
+    def test_a_process_that_was_stopped_in_its_turn_blocks_nobody_for_longer(self, file: Path) -> None:
+        with user(url(file, "?busy_timeout=200ms")) as child:
+            works(child, "a")
+            with beside(file, "-queue").open("r+b") as queue:  # as a process that was stopped while it wrote has it
+                fcntl.flock(queue, fcntl.LOCK_EX)
+                answer = child("execute", name="b")
+            refused(answer, file, "raise busy_timeout")
+            assert "StoreUnavailableError" in answer["kinds"]
             works(child, "b")
 
 
