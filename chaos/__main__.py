@@ -71,6 +71,8 @@ def _guarded(asked: argparse.Namespace, url: str, folder: Path, seed: int) -> di
         begin = time.monotonic()
         found = settle(Line(port), url, asked.lease)
         _say(f"settled in {time.monotonic() - begin:.1f} s")
+        for name in found.suspects:
+            _say(f"  {name}: {'; '.join(found.actions[name]['events'])}")
     return _summary(asked, seed, herd, found)
 
 

@@ -37,6 +37,7 @@ class History:
         acknowledged: The effect's number that a worker was given and has passed on.
         looks: How often a reconciler asked for it: the action was in doubt then.
         left: How often a worker went away (killed, or its answer lost) after it had asked for the effect.
+        events: What happened in order, each after the number of the call that it belongs to.
     """
 
     effects: list[int] = field(default_factory=list)
@@ -44,6 +45,7 @@ class History:
     acknowledged: int | None = None
     looks: int = 0
     left: int = 0
+    events: list[str] = field(default_factory=list)
 
 
 class Ledger:
@@ -64,13 +66,17 @@ class Ledger:
         """Open a call: from here on its worker may send."""
         call = Call(next(self._calls), action)
         self._open[call.id] = call
-        self._histories[action].calls += 1
+        history = self._histories[action]
+        history.calls += 1
+        history.events.append(f"{call.id} begins")
         return call
 
     def effect(self, call: Call) -> int:
         """Write an effect down, whether it is the first or not; return its number."""
         number = next(self._effects)
-        self._histories[call.action].effects.append(number)
+        history = self._histories[call.action]
+        history.effects.append(number)
+        history.events.append(f"{call.id} EFFECT {number}")
         return number
 
     def look(self, call: Call) -> dict[str, Any]:
@@ -83,6 +89,7 @@ class Ledger:
         others = [other for other in self._open.values() if other.action == call.action and other is not call]
         for other in others:
             other.overtaken = other.overtaken or other.sent
+        history.events.append(f"{call.id} looks, beside {[other.id for other in others]}")
         return {"number": history.effects[0] if history.effects else None, "others": len(others)}
 
     def close(self, call_id: int, outcome: str, number: int | None, detail: str) -> str | None:
@@ -94,6 +101,7 @@ class Ledger:
         if call is None:  # its connection ended before, and so did the call
             return None
         history = self._histories[call.action]
+        history.events.append(f"{call.id} ends: {outcome}")
         if outcome not in DONE:
             return call.action
         if outcome == "executed" and call.overtaken:
@@ -107,7 +115,9 @@ class Ledger:
         """Close a call whose connection has ended; return its action if it was open."""
         if self._open.pop(call.id, None) is None:
             return None
-        self._histories[call.action].left += call.sent
+        history = self._histories[call.action]
+        history.left += call.sent
+        history.events.append(f"{call.id} is gone")
         return call.action
 
     def report(self) -> Mapping[str, Any]:

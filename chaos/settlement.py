@@ -51,6 +51,12 @@ class Findings:
         return [name for name in self.actions if name in self.forgotten or not self._is_right(name)]
 
     @property
+    def suspects(self) -> list[str]:
+        """The actions to look into: doubled, lost, or not settled."""
+        doubled = (name for name, history in self.actions.items() if len(history["effects"]) > 1)
+        return [*doubled, *self.lost, *self.unnoticed, *self.unfinished]
+
+    @property
     def in_doubt(self) -> list[str]:
         """Actions that were in doubt at any time: a reconciler looked, or the settlement found them so."""
         return [name for name, history in self.actions.items() if history["looks"] or name in self.doubts]
@@ -98,7 +104,9 @@ def settle(line: Line, url: str, lease: float) -> Findings:
             if record and record.state is State.IN_PROGRESS and not has_latch(name):
                 found.unnoticed.append(name)
         _resolve(manager, actions, found)
-        found.unfinished = [name for name in actions if not _finish(line, manager, name)]
+        done = {name for name, record in records.items() if record and record.state is State.COMPLETED}
+        done.update(found.happened)
+        found.unfinished = [name for name in actions if not _finish(line, manager, name, is_done=name in done)]
         found.records = {name: _record(manager, name) for name in actions}
     found.actions = line.ask("report")["actions"]
     return found
@@ -117,12 +125,10 @@ def _resolve(manager: IdempotencyManager, actions: Actions, found: Findings) -> 
             manager.resolve_in_doubt(record.key, not_executed=True)
 
 
-def _finish(line: Line, manager: IdempotencyManager, name: str) -> bool:
+def _finish(line: Line, manager: IdempotencyManager, name: str, *, is_done: bool) -> bool:
     """Ask for an action once more, as its caller would: what is done is replayed, what is not is done now."""
     for _ in range(_ATTEMPTS):
-        record = _record(manager, name)
-        # Without a call the ledger hangs up on whoever would do a finished action again.
-        if record is None or record.state is not State.COMPLETED:
+        if not is_done:  # without a call, the ledger hangs up on whoever would do it again
             line.ask("deliveries", action=name)
         outcome = perform(line, manager, name)["outcome"]
         if outcome in DONE:
