@@ -7,8 +7,10 @@ Without a store it is the control: the same work without this package.
 
 import asyncio
 import json
+import random
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -27,6 +29,7 @@ from idempotency_manager import (
 )
 
 _WAIT_SECONDS = 3.0
+_PREPARATION_SECONDS = 0.005
 
 Answer = Mapping[str, Any]
 
@@ -105,6 +108,11 @@ class _Steps:
         return {"outcome": word, "number": result["number"]}
 
 
+def _preparation() -> float:
+    """How long an executor prepares, in seconds, so that some are stopped between their claim and the effect."""
+    return random.uniform(0, _PREPARATION_SECONDS)
+
+
 def _send_now(name: str, steps: _Steps, manager: IdempotencyManager | None) -> None:
     """What every executor does right before it sends."""
     execution = current_execution()
@@ -118,7 +126,9 @@ def perform(line: Line, manager: IdempotencyManager | None, name: str) -> dict[s
     steps = _Steps()
 
     def send() -> Answer:
+        time.sleep(_preparation())
         _send_now(name, steps, manager)
+        time.sleep(_preparation())
         return line.ask("effects")
 
     def reconcile(_record: IdempotencyRecord) -> Any:
@@ -138,7 +148,9 @@ async def perform_in_task(line: TaskLine, manager: IdempotencyManager | None, na
     steps = _Steps()
 
     async def send() -> Answer:
+        await asyncio.sleep(_preparation())
         _send_now(name, steps, manager)
+        await asyncio.sleep(_preparation())
         return await line.ask("effects")
 
     async def reconcile(_record: IdempotencyRecord) -> Any:
