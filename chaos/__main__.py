@@ -21,7 +21,7 @@ from typing import Any
 
 from chaos.herd import Herd
 from chaos.lines import Line
-from chaos.settlement import Findings, duplicates, quiet_report, settle
+from chaos.settlement import Findings, duplicates, quiet_report, settle, time_to_begin
 from chaos.stores import STORES
 from chaos.worker import Orders
 
@@ -94,7 +94,7 @@ def _control(asked: argparse.Namespace, folder: Path, seed: int) -> dict[str, An
 
 def _tormented(asked: argparse.Namespace, orders: Orders, seconds: float, log: Path, seed: int) -> Herd:
     with Herd(json.dumps(asdict(orders)), asked.workers, log, seed) as herd:
-        herd.torment(seconds, asked.lease)
+        herd.torment(seconds, asked.lease, time_to_begin(Line(orders.port)))
     return herd
 
 

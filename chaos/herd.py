@@ -51,16 +51,18 @@ class Herd:
             worker.process.wait()
         self._log.close()
 
-    def torment(self, seconds: float, lease: float) -> None:
-        """Kill, stop, wake and replace for so long."""
+    def torment(self, seconds: float, lease: float, slowness: float) -> None:
+        """Kill, stop, wake and replace for so long; `slowness` is how long a worker takes to begin, all in seconds."""
         begin = time.monotonic()
-        kill_at, stop_at = (begin + self._pause(mean) for mean in (_KILL_EVERY_SECONDS, _STOP_EVERY_SECONDS))
+        # A worker must live about twice as long as it takes to begin, on a slow machine too.
+        kill_every = max(_KILL_EVERY_SECONDS, slowness * 2 / self._size)
+        kill_at, stop_at = (begin + self._pause(mean) for mean in (kill_every, _STOP_EVERY_SECONDS))
         while (now := time.monotonic()) < begin + seconds:
             self._wake(now)
             self._bury()
             if now >= kill_at:
                 self._kill()
-                kill_at += self._pause(_KILL_EVERY_SECONDS)
+                kill_at += self._pause(kill_every)
             if now >= stop_at:
                 self._stop(now + lease * self._random.uniform(*_STOP_LEASES))
                 stop_at += self._pause(_STOP_EVERY_SECONDS)

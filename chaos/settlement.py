@@ -10,7 +10,7 @@ from chaos.lines import Line
 from chaos.worker import action_of, has_latch, open_store, perform
 from idempotency_manager import IdempotencyManager, IdempotencyRecord, State
 
-_PATIENCE_SECONDS = 10.0
+_BEGINNING_SECONDS, _PATIENCE_SECONDS = 60.0, 10.0
 _ATTEMPTS = 20
 
 Actions = Mapping[str, Mapping[str, Any]]
@@ -75,6 +75,20 @@ class Findings:
 def duplicates(actions: Actions) -> int:
     """Count the effects beyond the first of each action."""
     return sum(max(0, len(history["effects"]) - 1) for history in actions.values())
+
+
+def time_to_begin(line: Line) -> float:
+    """Wait until a worker has done something, and return the seconds that took.
+
+    Raises:
+        TimeoutError: None has.
+    """
+    begin = time.monotonic()
+    while not line.ask("report")["outcomes"]:
+        if time.monotonic() > begin + _BEGINNING_SECONDS:
+            raise TimeoutError("no worker has done anything; the logs in --folder say why")
+        time.sleep(0.02)
+    return time.monotonic() - begin
 
 
 def quiet_report(line: Line) -> Mapping[str, Any]:
