@@ -24,9 +24,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from ._config import store_url
-from ._core import claim_owner, meet_row, record_of_row, run_as_current, tell, warn
+from ._core import claim_owner, columns_of_failure, meet_row, record_of_row, run_as_current, tell, warn
 from ._options import microseconds, read_options
-from ._revive import class_name
 from ._transaction_answers import Answers
 from ._transaction_backend import backend_for
 from ._transaction_inside import entered
@@ -158,9 +157,6 @@ class SharedTransaction:
             took = None if news.kind == "replayed" else (time.perf_counter_ns() - self._began) // 1000
         tell(self._core, news.kind, self._named, news.row.attempts, record, took)
 
-    def _warn(self, text: str, row: Row) -> None:
-        warn(text, self._named, row.attempts)
-
     def _record(self, row: Row) -> IdempotencyRecord:
         return record_of_row(row, self._now(), self._answers.codec)
 
@@ -261,13 +257,14 @@ class SharedTransaction:
         recorded = self._record_apart(done)
         if recorded:
             self._end = _News("executed", done)
-        self._warn("the executor ended its transaction, so row and record were not kept together", done)
+        problem = "the executor ended its transaction, so row and record were not kept together"
+        warn(problem, self._named, done.attempts)
         raise TransactionEndedError(self._named.key, result, recorded=recorded)
 
     def _broken_off(self, row: Row, error: BaseException) -> None:
         """Leave in doubt what was committed in part; what the database itself rolled back has not happened."""
-        why = f"{class_name(type(error))}: {error}"
-        doubt = replace(row, state=str(State.IN_DOUBT), lease_until=None, error=why)
+        error_type, text, _ = columns_of_failure(error)
+        doubt = replace(row, state=str(State.IN_DOUBT), lease_until=None, error=f"{error_type}: {text}")
         if self._record_apart(doubt):
             error.add_note("The executor had committed before it raised this: some of it may have happened, in doubt")
             self._end = _News("in_doubt", doubt)
@@ -315,11 +312,8 @@ class SharedTransaction:
         return replace(row, state=str(state), lease_until=None, executed_at=now, expires_at=_later(now, self._ttl))
 
     def _completed(self, row: Row, result: object) -> Row:
-        encoded, reason = self._answers.encode(result)
-        if reason is not None:
-            problem = f"executed, but the result could not be stored ({reason}); duplicates will be refused"
-            self._warn(problem, row)
-        return replace(self._over(row, State.COMPLETED), result=encoded)
+        column = self._answers.column(self._named, row.attempts, result)
+        return replace(self._over(row, State.COMPLETED), result=column)
 
     def _now(self) -> int:
         clock = self._config.clock

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ._core import decode_result, encode_result
-from ._revive import class_name, rebuild_exception
+from ._core import column_of_result, columns_of_failure, decode_result
+from ._revive import rebuild_exception
 from .exceptions import PreviousFailureError, ResultUnavailableError
 
 TYPE_CHECKING = False
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ._converter import Converter
     from ._core import IdempotencyRecord
-    from ._transaction_row import Row
+    from ._transaction_row import Named, Row
     from ._types import Codec
 
 
@@ -26,15 +26,9 @@ class Answers:
     converter: Converter | None
     replay_errors: tuple[type[Exception], ...]
 
-    def encode(self, result: object) -> tuple[str | bytes | None, str | None]:
-        """Give a result as it is stored, or None with the reason why it can't be."""
-        try:
-            if self.codec is not None:
-                return bytes(self.codec.encode(result)), None
-            return encode_result(result, self.converter).decode(), None
-        except Exception as error:  # noqa: BLE001 - a codec raises what it likes, and the effect has happened
-            said = f"its codec raised {class_name(type(error))}: {error}" if self.codec is not None else str(error)
-            return None, said
+    def column(self, named: Named, attempts: int, result: object) -> str | bytes | None:
+        """Give a result as it is stored; None, with a warning, where it can't be."""
+        return column_of_result(named, attempts, result, self.codec, self.converter)
 
     def decode(self, row: Row, record: IdempotencyRecord) -> Any:
         """Give the result of a completed record, afresh.
@@ -50,11 +44,8 @@ class Answers:
 
     def failed(self, row: Row, error: Exception) -> Row:
         """Give the row of an exception that is the answer."""
-        try:
-            args: str | None = encode_result(error.args).decode()
-        except TypeError:
-            args = None
-        return replace(row, error=str(error), error_type=class_name(type(error)), error_args=args)
+        error_type, text, args = columns_of_failure(error)
+        return replace(row, error=text, error_type=error_type, error_args=args)
 
     def rebuild(self, row: Row, record: IdempotencyRecord) -> Exception:
         """Make a recorded failure again, or what speaks for it."""

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyString};
 
 use super::call::Named;
 use super::engine;
@@ -15,6 +15,7 @@ use super::manager::Core;
 use super::naming;
 use super::notify::{self, News};
 use super::objects::PyRecord;
+use super::outcome;
 use crate::core::clock::{Span, Timestamp};
 use crate::core::machine::{Decision, Request, decide};
 use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record, Status};
@@ -173,6 +174,35 @@ fn record_of_row(row: Row, now: i64, codec: Option<Py<PyAny>>) -> PyResult<PyRec
     Ok(PyRecord::new(Box::new(row.kept()?.seen(Timestamp(now))), codec))
 }
 
+/// A result as its column has it; `None`, with a warning, where it can't be stored.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "an argument that is made of a Python object belongs to the call")]
+fn column_of_result<'py>(
+    named: Names,
+    attempts: u32,
+    result: &Bound<'py, PyAny>,
+    codec: Option<Py<PyAny>>,
+    converter: Option<Py<PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = result.py();
+    let (payload, warning) = outcome::encoded(result, codec.as_ref(), converter.as_ref(), false)?;
+    if let Some(warning) = warning {
+        log::write(py, Level::Warning, &warning, named.about(attempts));
+    }
+    Ok(match payload {
+        Payload::Json(bytes) => Some(PyString::from_bytes(py, &bytes)?.into_any()),
+        Payload::Custom(bytes) => Some(PyBytes::new(py, &bytes).into_any()),
+        Payload::Local(_) | Payload::Unavailable => None,
+    })
+}
+
+/// What is kept of an exception: `module.qualname` of its class, its text, and its args where they have an encoding.
+#[pyfunction]
+fn columns_of_failure(error: &Bound<'_, PyAny>) -> PyResult<(String, String, Option<String>)> {
+    let Failure { class, text, args } = outcome::failure(error.py(), &PyErr::from_value(error.clone()))?;
+    Ok((class.into(), text.into(), args.map(|json| String::from_utf8(json.to_vec())).transpose()?))
+}
+
 /// `host:pid` of this process, and what tells it from any other that ever had its pid.
 #[pyfunction]
 fn claim_owner() -> (String, String) {
@@ -229,6 +259,8 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(name_action, module)?)?;
     module.add_function(wrap_pyfunction!(meet_row, module)?)?;
     module.add_function(wrap_pyfunction!(record_of_row, module)?)?;
+    module.add_function(wrap_pyfunction!(column_of_result, module)?)?;
+    module.add_function(wrap_pyfunction!(columns_of_failure, module)?)?;
     module.add_function(wrap_pyfunction!(claim_owner, module)?)?;
     module.add_function(wrap_pyfunction!(run_as_current, module)?)?;
     module.add_function(wrap_pyfunction!(tell, module)?)?;

@@ -145,6 +145,8 @@ def test_what_a_killed_store_left_is_in_doubt_at_once_and_can_be_taken_over(
     with pytest.raises(im.InDoubtError):
         manager.execute_in_transaction(connection, PAY, refused)
     assert manager.execute_in_transaction(connection, PAY, lambda: "paid", on_in_doubt="retry") == "paid"
+    taken_over = "SELECT state, settled FROM idempotency_records WHERE signal_id = 'inv-1'"
+    assert connection.execute(taken_over).fetchone() == ("completed", 1)
     another = Store(file)
     assert another.ask("manager.find_keys_by_signal_id('inv-1')") == [manager.generate_key(PAY)]
     another.kill()
