@@ -177,7 +177,7 @@ class SharedTransaction:
         if met == "run":
             return self._run(executor, self._begun(attempts))
         if met == "take_over":
-            return self._take_over(executor, row, replace(self._begun(attempts), started_at=row.started_at))
+            return self._take_over(executor, row, attempts)
         self._backend.count(row.fence)
         return self._answered(met, replace(row, attempts=attempts))
 
@@ -202,13 +202,14 @@ class SharedTransaction:
             )
         return error
 
-    def _take_over(self, executor: Callable[[], Any], row: Row, begun: Row) -> _Answer:
+    def _take_over(self, executor: Callable[[], Any], row: Row, attempts: int) -> _Answer:
         """Run again, or ask the reconciler: nobody else can meanwhile, for this transaction has the right to write."""
-        reconciler = self._on_in_doubt
-        if reconciler == "retry":
-            return self._run(executor, begun)
-        record = self._record(row)
-        found = self._inside(begun, lambda: reconciler(record))
+        found = NOT_EXECUTED
+        if (reconciler := self._on_in_doubt) != "retry":
+            record = self._record(row)
+            found = self._inside(attempts, lambda: reconciler(record))
+        # Numbered only now: a reconciler may have executed other actions.
+        begun = replace(self._begun(attempts), started_at=row.started_at)
         if found is NOT_EXECUTED:
             return self._run(executor, begun)
         done = self._completed(begun, found)
@@ -225,7 +226,7 @@ class SharedTransaction:
             self._backend.claim(row)
             self._backend.save(inner)
             try:
-                result = self._inside(row, executor)
+                result = self._inside(row.attempts, executor)
             except BaseException as error:  # noqa: BLE001 - judged there, and raised again
                 return self._failed(row, outer, error)
             done = self._completed(row, result)
@@ -239,8 +240,8 @@ class SharedTransaction:
             raise
         return _Answer(result, news=_News("executed", done))
 
-    def _inside(self, row: Row, body: Callable[[], Any]) -> Any:
-        return _at_hand(run_as_current(row.key, row.attempts, microseconds(self._config.lease), body))
+    def _inside(self, attempts: int, body: Callable[[], Any]) -> Any:
+        return _at_hand(run_as_current(self._named.key, attempts, microseconds(self._config.lease), body))
 
     def _failed(self, row: Row, outer: str, error: BaseException) -> _Answer:
         """Undo what the executor did. Its exception is raised, and recorded where it is an answer."""

@@ -244,6 +244,21 @@ def test_a_reconciler_that_finds_nothing_lets_it_run(
     assert shop.cards() == ["Pay"]
 
 
+@pytest.mark.parametrize("found", ["found", NOT_EXECUTED])
+def test_a_reconciler_may_execute_other_actions(
+    manager: IdempotencyManager, shop: Shop, connection: sqlite3.Connection, clock: ManualClock, found: Any
+) -> None:
+    def look(_: Any) -> Any:
+        other = {**CARD, "signal_id": "inv-2"}
+        manager.execute_in_transaction(connection, other, adds_card(connection, "other"))
+        return found
+
+    put(shop, manager, clock, state="in_doubt")
+    run(manager, connection, lambda: None, on_in_doubt=look)
+    fences = shop.select("SELECT signal_id, fence, state FROM idempotency_records ORDER BY fence")
+    assert fences == [("inv-2", 42, "completed"), ("inv-1", 43, "completed")]
+
+
 def test_a_reconciler_that_raises_leaves_the_doubt(
     manager: IdempotencyManager, shop: Shop, connection: sqlite3.Connection, clock: ManualClock
 ) -> None:
