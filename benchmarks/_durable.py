@@ -85,9 +85,9 @@ def _serve(asked: Connection, open_: Open, folder: Path) -> None:
             asked.send(None)
 
 
-def fresh(name: str, prepare: Prepare, work: Work, calls: int) -> Contender:
-    """A contender whose batches are about actions that it has never seen."""
-    upcoming = count(0, calls)
+def fresh(name: str, prepare: Prepare, work: Work, calls: int, start: int = 0) -> Contender:
+    """A contender whose batches are about actions that it has never seen, numbered from `start`."""
+    upcoming = count(start, calls)
 
     def next_batch() -> Batch:
         first = next(upcoming)

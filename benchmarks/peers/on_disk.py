@@ -42,12 +42,15 @@ BY_HAND = "hand-written sqlite3"
 DISKCACHE = "diskcache"
 ONCE = "exactly-once"
 DBOS = "DBOS"
+IN_MEMORY = "its memory store"
+"""This package's: no peer, but what a disk is measured against."""
 MODULES = {
     THIS: "this_package",
     BY_HAND: "sqlite_by_hand",
     DISKCACHE: "disk_cache",
     ONCE: "once",
     DBOS: "durable_workflow",
+    IN_MEMORY: "in_memory",
 }
 
 
