@@ -103,8 +103,7 @@ async def _await_each(later: CreateCardLater, calls: list[CardArguments]) -> Non
 
 
 def _shares(numbers: range) -> list[list[CardArguments]]:
-    calls = scattered(numbers)
-    return [calls[start::CROWD] for start in range(CROWD)]
+    return [[scattered(number) for number in numbers[start::CROWD]] for start in range(CROWD)]
 
 
 def _label(name: str, many: str) -> str:

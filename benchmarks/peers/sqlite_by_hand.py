@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import orjson
@@ -18,6 +18,7 @@ from benchmarks.workload import create_card
 from .hand_written import TTL_S, key_of
 from .on_disk import Guarded
 
+FILE = "by_hand.db"
 TABLE = """
 CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, result TEXT, expires_at REAL NOT NULL) WITHOUT ROWID
 """
@@ -31,14 +32,14 @@ ACTION, TARGET = create_card.__name__, "trello"
 class Connections(threading.local):
     """This thread's connection."""
 
-    def __init__(self, path: Path, synchronous: str) -> None:
+    def __init__(self, path: Path, synchronous: str, opened: ExitStack) -> None:
         """Opens it, once in each thread."""
-        self.execute = connect(path, synchronous).execute
+        self.execute = opened.enter_context(closing(connect(path, synchronous))).execute
 
 
 def connect(path: Path, synchronous: str) -> sqlite3.Connection:
     """A connection in WAL mode that commits each statement."""
-    connection = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     return connection
@@ -47,10 +48,9 @@ def connect(path: Path, synchronous: str) -> sqlite3.Connection:
 @contextmanager
 def guard(folder: Path, synchronous: str, *, look_first: bool) -> Iterator[Guarded]:
     """The action, its records in a table of that folder."""
-    path = folder / "by_hand.db"
-    first = connect(path, synchronous)
-    first.execute(TABLE)
-    mine = Connections(path, synchronous)
+    opened = ExitStack()
+    mine = Connections(folder / FILE, synchronous, opened)
+    mine.execute(TABLE)
 
     def guarded(**arguments: object) -> object:
         key = key_of(ACTION, TARGET, arguments)
@@ -62,8 +62,8 @@ def guard(folder: Path, synchronous: str, *, look_first: bool) -> Iterator[Guard
         mine.execute(COMPLETE, (orjson.dumps(result).decode(), time.time() + TTL_S, key))
         return result
 
-    yield Guarded(guarded)  # type: ignore[arg-type]
-    first.close()
+    with opened:
+        yield Guarded(guarded)  # type: ignore[arg-type]
 
 
 def replay(found: tuple[str | None, float]) -> object:
