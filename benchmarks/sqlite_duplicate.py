@@ -91,7 +91,7 @@ def run(options: Options) -> list[Table]:
             with here(opener(name, NORMAL), folder / MODULES[name]) as prepare:
                 prepare(first_calls, range(many.records))(many.records)
         samples = {
-            AGAIN: _race_again(folder, slow, options),
+            AGAIN: _race_again(folder, slow, few, options),
             FIRST_HERE: _race_first_here(folder, slow, many, few, options),
         }
         caption = CAPTION.format(
@@ -109,9 +109,9 @@ def run(options: Options) -> list[Table]:
     return [Table("11  Duplicate call, SQLite", caption, ("ns per call", "fastest round"), "this package ÷ it", rows)]
 
 
-def _race_again(folder: Path, slow: Prepare, options: Options) -> dict[str, Samples]:
+def _race_again(folder: Path, slow: Prepare, few: Sizes, options: Options) -> dict[str, Samples]:
     with ExitStack() as stack:
-        contenders = [Contender(DBOS, partial(slow, _again, range(1)))]
+        contenders = [Contender(DBOS, partial(slow, _again, range(1)), few.looks)]
         for name in (IN_MEMORY, *IN_FILES):
             opened = here(opener(name, NORMAL, look_first=True), folder / MODULES[name])
             contenders.append(Contender(name, partial(stack.enter_context(opened), _again, range(1))))
