@@ -11,6 +11,8 @@ from idempotency_manager import IdempotencyManager
 from . import THIS, Peer
 from .on_disk import Guarded
 
+FILE = "records.db"
+
 
 def _decorate(function: Callable[..., Any]) -> Callable[..., Any]:
     manager = IdempotencyManager("memory://", max_cache_size=None)
@@ -21,7 +23,7 @@ def _decorate(function: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def guard(folder: Path, synchronous: str, *, look_first: bool) -> Iterator[Guarded]:  # noqa: ARG001 - it reads and claims in one step
     """The action, its records in a SQLite file in that folder."""
-    with IdempotencyManager(f"sqlite:///{folder / 'records.db'}?synchronous={synchronous.lower()}") as manager:
+    with IdempotencyManager(f"sqlite:///{folder / FILE}?synchronous={synchronous.lower()}") as manager:
         yield Guarded(
             manager.idempotent(create_card, target="trello"), manager.idempotent(create_card_later, target="trello")
         )
