@@ -1,19 +1,24 @@
-"""diskcache: `add` is the claim and `set` the result, under the key of the hand-written peer.
+"""diskcache: its `memoize` where it is asked what it does, and `add` and `set` where it is asked how fast.
 
-Its `memoize` would do less: it looks, runs and stores, so two callers at once both run. Its default is
-synchronous=NORMAL, and it keeps a connection in each thread. It has nothing for asyncio.
+`memoize` looks, runs and stores, so two callers at once both run. To claim, there is `add`; the key is then that of the
+hand-written peer. The default is synchronous=NORMAL; there is a connection in each thread, and nothing for asyncio.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import atexit
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import diskcache  # type: ignore[import-untyped]
 
 from benchmarks.workload import create_card
 
+from . import Peer
 from .hand_written import TTL_S, key_of
-from .on_disk import FULL, Guarded
+from .on_disk import DISKCACHE, FULL, Guarded
 from .sqlite_by_hand import ACTION, PATIENCE_S, TARGET
 
 CLAIMED = "claimed"
@@ -46,3 +51,20 @@ def replay(found: object) -> object:
         message = "it is running, or nobody knows"
         raise RuntimeError(message)
     return found
+
+
+def durable(folder: Path) -> Peer:
+    """Its `memoize`, each function in a cache of its own in that folder."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        cache = diskcache.Cache(str(folder / f"memoized-{next(_numbers)}"))
+        guarded: Callable[..., Any] = cache.memoize()(function)
+        return guarded
+
+    return Peer(DISKCACHE, decorate, decorate, awaits=False)
+
+
+_numbers = count()
+_scratch = ExitStack()
+atexit.register(_scratch.close)
+PEER = durable(Path(_scratch.enter_context(TemporaryDirectory())))
