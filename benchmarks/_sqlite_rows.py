@@ -4,6 +4,7 @@ Run as a module, in a process of its own: two SQLite libraries that have one fil
 other's locks.
 """
 
+import os
 import sqlite3
 import sys
 import time
@@ -63,7 +64,14 @@ def _insert(path: Path, numbers: range, *, expired: bool) -> int:
         connection.executemany(INSERT, _rows(numbers, namespace, fence, expired=expired))
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    _wait_for_the_disk(path)
     return len(numbers)
+
+
+def _wait_for_the_disk(path: Path) -> None:
+    """What was written here would otherwise be waited for by the next commit of whoever is measured."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _rows(numbers: range, namespace: int, fence: int, *, expired: bool) -> Iterator[Row]:
