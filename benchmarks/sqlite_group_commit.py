@@ -10,19 +10,25 @@ from ._disk import file_system, folder_on_disk
 from ._durable import Work, apart, first_calls, fresh, here, scattered
 from ._measure import Batch, Contender, Options, Samples, interleave, median, ratio
 from ._report import Row, Table, Target, timed
-from .peers.on_disk import BY_HAND, CROWD, DBOS, DISKCACHE, FULL, MODULES, ONCE, THIS, Guarded, opener
+from .peers.on_disk import BY_HAND, CROWD, DBOS, DISKCACHE, FULL, IN_MEMORY, MODULES, ONCE, THIS, Guarded, opener
 from .workload import CardArguments, CreateCardLater, call_each
 
 ONE, THREADS, TASKS = "1 thread", f"{CROWD} threads", f"{CROWD} tasks"
-CALLS = {ONE: 200, THREADS: 20 * CROWD, TASKS: 20 * CROWD}
-SLOW_CALLS = {ONE: 20, THREADS: CROWD, TASKS: CROWD}
+CALLS, EACH = 400, 10
+MORE_EACH = {THIS: 60, IN_MEMORY: 60, DBOS: 1}
+"""Calls of each of many, where a round would else be over too soon, or never."""
+
+SLOW_CALLS = {DBOS: 20}
+APART = 10_000_000
+"""How far the numbers of the actions of two kinds of work over one file are from each other."""
+
 NO_TASKS = (BY_HAND, DISKCACHE)
 LIMIT = Target(10, at_least=True)
 FASTER = {DISKCACHE: Target(1), ONCE: Target(1), DBOS: Target(1)}
 
 CAPTION = (
-    "First calls as in topic 9, synchronous=FULL, on {system}: {one} a round from one thread, {many} from {crowd} "
-    "threads or asyncio tasks that share them (DBOS: {slow_one} and {slow_many}). The threads stay from round to "
+    "First calls as in topic 9, synchronous=FULL, on {system}: {calls} a round from one thread (DBOS: {slow}), and "
+    "from {crowd} threads or asyncio tasks {each} each (this package: {more}, DBOS: 1). The threads stay from round to "
     "round. Calls that come at the same time can share one wait for the disk. The ratio is many callers' calls per "
     "second divided by one thread's of the same contender. The memory store, which waits for no disk, shows what "
     "the interpreter leaves room for."
@@ -38,14 +44,10 @@ def run(options: Options) -> list[Table]:
     with folder_on_disk(options) as folder, ExitStack() as stack:
         contenders = [one for name in MODULES for one in _open(stack, folder, name)]
         samples = interleave(contenders, options)
-        caption = CAPTION.format(
-            system=file_system(folder),
-            crowd=CROWD,
-            one=CALLS[ONE],
-            many=CALLS[THREADS],
-            slow_one=SLOW_CALLS[ONE],
-            slow_many=SLOW_CALLS[THREADS],
-        )
+        system = file_system(folder)
+    caption = CAPTION.format(
+        system=system, crowd=CROWD, calls=CALLS, slow=SLOW_CALLS[DBOS], each=EACH, more=MORE_EACH[THIS]
+    )
     cases = {many: [name for name in MODULES if _label(name, many) in samples] for many in (THREADS, TASKS)}
     beside_itself = tuple(_row(many, name, samples) for many, names in cases.items() for name in names)
     beside_others = tuple(row for many, names in cases.items() for row in _rows(many, names, samples))
@@ -59,13 +61,16 @@ def run(options: Options) -> list[Table]:
 
 def _open(stack: ExitStack, folder: Path, name: str) -> list[Contender]:
     """The contender's three, over one file."""
-    place, calls = (apart, SLOW_CALLS) if name == DBOS else (here, CALLS)
+    place = apart if name == DBOS else here
+    one, many = SLOW_CALLS.get(name, CALLS), CROWD * MORE_EACH.get(name, EACH)
     prepare = stack.enter_context(place(opener(name, FULL), folder / MODULES[name]))
-    works: dict[str, Work] = {ONE: first_calls, THREADS: by_threads}
+    works: list[tuple[str, Work, int]] = [(ONE, first_calls, one), (THREADS, by_threads, many)]
     if name not in NO_TASKS:
-        works[TASKS] = by_tasks
-    first = dict(zip(works, range(0, 10**8, 10**7), strict=False))
-    return [fresh(_label(name, many), prepare, work, calls[many], first[many]) for many, work in works.items()]
+        works.append((TASKS, by_tasks, many))
+    return [
+        fresh(_label(name, case), prepare, work, calls, start * APART)
+        for start, (case, work, calls) in enumerate(works)
+    ]
 
 
 def by_threads(guarded: Guarded, numbers: range) -> Batch:
