@@ -31,9 +31,13 @@ class Writer:
         """The longest of the calls that were under way between the two instants."""
         return max(stop - begin for begin, stop in self.calls if begin < end and stop > start)
 
-    def finished(self, start: int, end: int) -> int:
-        """How many calls ended between the two instants."""
-        return sum(start <= stop < end for _, stop in self.calls)
+    def alone(self, start: int, end: int) -> "Writer":
+        """Only the calls that had begun and were over between the two instants."""
+        return Writer([(begin, stop) for begin, stop in self.calls if start <= begin and stop <= end])
+
+    def per_second(self, start: int, end: int) -> float:
+        """How many calls a second ended between the two instants."""
+        return sum(start <= stop < end for _, stop in self.calls) / (end - start) * 1e9
 
 
 @contextmanager

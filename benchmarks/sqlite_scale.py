@@ -151,11 +151,11 @@ def _disturb(subject: Subject, turn: int, quiet_s: float) -> dict[str, Wait]:
         start = perf_counter_ns()
         manager.cleanup_expired()
         end = perf_counter_ns()
-    return {NOTHING: _wait(writer, quiet, start), CLEANING: _wait(writer, start, end)}
+    return {NOTHING: _wait(writer.alone(quiet, start), quiet, start), CLEANING: _wait(writer, start, end)}
 
 
 def _wait(writer: Writer, start: int, end: int) -> Wait:
-    return Wait(writer.longest(start, end), writer.finished(start, end) / (end - start) * 1e9)
+    return Wait(writer.longest(start, end), writer.per_second(start, end))
 
 
 def _beside_the_smaller(each: Times, whole: Times) -> tuple[Row, ...]:
