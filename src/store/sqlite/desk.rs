@@ -58,13 +58,24 @@ impl Progress {
     }
 }
 
+/// What must be written before a verb is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Needs {
+    /// Nothing.
+    Nothing,
+    /// What was counted, since it shows counts.
+    Counts,
+    /// That, and the records that the indexes do not have yet, since it asks them.
+    Indexes,
+}
+
 /// A piece of work.
 pub(super) trait Job: Send {
     fn progress(&self) -> &Progress;
     fn due(&self) -> Instant;
     fn asked_at(&self) -> Timestamp;
-    /// Whether it shows what was counted, so that this must be written first.
-    fn shows_counts(&self) -> bool;
+    /// What must be written before it.
+    fn needs(&self) -> Needs;
     /// Answers without writing, if that can be.
     fn look(&mut self) -> bool;
     fn perform(&mut self, turn: &mut Turn<'_>) -> rusqlite::Result<()>;
@@ -79,7 +90,7 @@ pub(super) type Look<T> = Box<dyn FnMut() -> Option<Result<T, StoreError>> + Sen
 pub(super) struct Task<T> {
     pub(super) look: Option<Look<T>>,
     pub(super) verb: Verb<T>,
-    pub(super) shows_counts: bool,
+    pub(super) needs: Needs,
     pub(super) done: Option<Result<T, StoreError>>,
     pub(super) sender: oneshot::Sender<Result<T, StoreError>>,
     pub(super) progress: Progress,
@@ -100,8 +111,8 @@ impl<T: Send + 'static> Job for Task<T> {
         self.asked_at
     }
 
-    fn shows_counts(&self) -> bool {
-        self.shows_counts
+    fn needs(&self) -> Needs {
+        self.needs
     }
 
     fn look(&mut self) -> bool {
@@ -158,6 +169,8 @@ struct State {
     /// Whether the desk's own thread runs.
     served: bool,
     stops: bool,
+    /// Whether a thread waits to fork.
+    forks: bool,
     /// When counts are to be written.
     write_counts_at: Option<Instant>,
 }
@@ -166,7 +179,10 @@ struct State {
 #[derive(Default)]
 pub(super) struct Desk {
     state: Mutex<State>,
-    changed: Condvar,
+    /// Wakes the desk's thread.
+    wanted: Condvar,
+    /// Wakes who waits to fork.
+    vacated: Condvar,
 }
 
 /// What the desk's thread is to do next.
@@ -203,7 +219,7 @@ impl Desk {
     pub(super) fn put(&self, job: Box<dyn Job>) -> bool {
         let mut state = self.lock();
         state.fresh.push(job);
-        self.changed.notify_all();
+        self.wanted.notify_one();
         !std::mem::replace(&mut state.served, true)
     }
 
@@ -211,11 +227,7 @@ impl Desk {
     pub(super) fn put_and_sit_down(&self, job: Box<dyn Job>) -> Option<Seated> {
         let mut state = self.lock();
         state.jobs.push_back(job);
-        let seated = state.sit_down();
-        if seated.is_none() && state.served {
-            self.changed.notify_all();
-        }
-        seated
+        state.sit_down()
     }
 
     /// Puts what a look could not answer at the end of the queue.
@@ -235,7 +247,7 @@ impl Desk {
     pub(super) fn expect_counts(&self, within: Duration) -> bool {
         let mut state = self.lock();
         state.write_counts_at = Some(Instant::now() + within);
-        self.changed.notify_all();
+        self.wanted.notify_one();
         !std::mem::replace(&mut state.served, true)
     }
 
@@ -246,8 +258,14 @@ impl Desk {
         state.put_back(left);
         state.jobs.extend(more);
         state.seat = Seat::Free(session);
-        self.changed.notify_all();
-        !state.jobs.is_empty() && !std::mem::replace(&mut state.served, true)
+        if state.forks {
+            self.vacated.notify_all();
+        }
+        if state.jobs.is_empty() {
+            return false;
+        }
+        self.wanted.notify_one();
+        !std::mem::replace(&mut state.served, true)
     }
 
     /// The desk's thread, at its next piece of work: waits for one, then for its turn among the processes.
@@ -292,22 +310,24 @@ impl Desk {
                 return Next::Stop;
             }
             let left = due.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.wanted.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Has the thread end when nothing is left to do.
     pub(super) fn stop(&self) {
         self.lock().stops = true;
-        self.changed.notify_all();
+        self.wanted.notify_one();
     }
 
     /// Waits until nobody writes, closes the connection, and keeps the lock: for the thread that is about to fork.
     pub(super) fn freeze(&self, close: impl FnOnce(Session)) -> Frozen<'_> {
         let mut state = self.lock();
+        state.forks = true;
         while matches!(state.seat, Seat::Taken) {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.vacated.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.forks = false;
         if let Seat::Free(session) | Seat::InLine(session, _) = &mut state.seat
             && let Some(session) = session.take()
         {

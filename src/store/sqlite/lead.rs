@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use rusqlite::ErrorCode;
 
 use super::copies::Unwritten;
-use super::desk::{Job, Next, Seated};
+use super::desk::{Job, Needs, Next, Seated};
 use super::session::{Queue, Session};
 use super::turn::{Turn, apply};
-use super::{Inner, place};
+use super::{Inner, place, settle};
 use crate::core::clock::Timestamp;
 use crate::core::error::StoreError;
 
@@ -38,8 +38,11 @@ fn tell(jobs: Vec<Box<dyn Job>>, end: &Result<(), StoreError>) -> Vec<Box<dyn Jo
 }
 
 impl Turn<'_> {
-    fn do_all(&mut self, counted: &Unwritten, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    fn do_all(&mut self, needs: Needs, counted: &Unwritten, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
         self.session.write_counts(counted)?;
+        if needs >= Needs::Indexes {
+            self.session.settle(u64::MAX)?;
+        }
         for job in jobs {
             // Its own time, asked for before: a clock may run foreign code, which may not run here.
             self.now = job.asked_at();
@@ -142,7 +145,7 @@ impl Inner {
 
     /// Does all of it together, or, where that fails, one after the other, as one of them may be at fault alone. Leaves
     /// what could not be begun; answers with what has more to do.
-    fn write_in_turn(&self, session: &Session, jobs: &mut Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+    fn write_in_turn(self: &Arc<Self>, session: &Session, jobs: &mut Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
         match self.transact(session, jobs) {
             End::Busy => Vec::new(),
             End::Over(Err(_)) if jobs.len() > 1 && !session.is_adrift() => {
@@ -162,7 +165,7 @@ impl Inner {
     }
 
     /// All of it in one transaction.
-    fn transact(&self, session: &Session, jobs: &mut [Box<dyn Job>]) -> End {
+    fn transact(self: &Arc<Self>, session: &Session, jobs: &mut [Box<dyn Job>]) -> End {
         match self.try_transact(session, jobs) {
             Ok(()) if session.is_adrift() => End::Over(Err(place::moved(&self.options.path))),
             Ok(()) => End::Over(Ok(())),
@@ -171,18 +174,19 @@ impl Inner {
         }
     }
 
-    fn try_transact(&self, session: &Session, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    fn try_transact(self: &Arc<Self>, session: &Session, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
         session.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let (before, foreign) = self.copies.begin_commit();
         if foreign {
             session.records.set(None);
         }
         let counts = &self.copies.counts;
-        let counted = if jobs.iter().any(|job| job.shows_counts()) { counts.take() } else { Unwritten::default() };
+        let needs = jobs.iter().map(|job| job.needs()).max().unwrap_or(Needs::Nothing);
+        let counted = if needs >= Needs::Counts { counts.take() } else { Unwritten::default() };
         let (now, limits, waiters) = (Timestamp::default(), *self.limits(), &self.waiters);
         let mut turn = Turn { session, now, limits, waiters, effects: Vec::new() };
-        let done = turn.do_all(&counted, jobs).and_then(|()| session.commit());
-        self.copies.end_commit(before);
+        let done = turn.do_all(needs, &counted, jobs).and_then(|()| session.commit());
+        let header = self.copies.end_commit(before);
         match done {
             Ok(()) if session.notice_place() => apply(turn.effects, &self.copies, &self.waiters),
             Ok(()) => {}
@@ -190,6 +194,9 @@ impl Inner {
                 session.roll_back();
                 counts.give_back(counted);
             }
+        }
+        if done.is_ok() && header != before {
+            self.after_commit(session, header);
         }
         done
     }
@@ -207,9 +214,10 @@ impl Inner {
         self.desk.stop();
     }
 
-    /// Work that writes what was counted, whose end nobody waits for.
-    fn counting(&self) -> Box<dyn Job> {
-        let (job, answer) = self.task::<()>(None, Box::new(|_| Ok(Some(()))), true);
+    /// Work that writes what was counted and settles records, whose end nobody waits for.
+    pub(super) fn counting(&self) -> Box<dyn Job> {
+        let verb = |turn: &mut Turn<'_>| Ok(turn.session.settle(settle::PART).map(Some)?);
+        let (job, answer) = self.task::<()>(None, Box::new(verb), Needs::Counts);
         drop(answer);
         job
     }

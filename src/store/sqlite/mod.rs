@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use self::checkpoint::Checkpoints;
 use self::claim::Asked;
 use self::copies::Copies;
-use self::desk::{Desk, Fault, Job, Look, Progress, Task, Verb};
+use self::desk::{Desk, Fault, Job, Look, Needs, Progress, Task, Verb};
 use self::errand::{Answer, Trip};
 use self::hold::Marking;
 use self::look::Wanted;
@@ -31,6 +32,7 @@ use crate::core::clock::{Clock, Span};
 use crate::core::error::StoreError;
 use crate::core::record::Record;
 
+mod checkpoint;
 mod claim;
 mod copies;
 mod desk;
@@ -43,6 +45,7 @@ mod options;
 mod place;
 mod row;
 mod session;
+mod settle;
 mod turn;
 mod upkeep;
 mod waiters;
@@ -61,6 +64,7 @@ struct Inner {
     desk: Desk,
     reader: Mutex<Option<Session>>,
     copies: Copies,
+    checkpoints: Checkpoints,
     waiters: Arc<Waiters>,
 }
 
@@ -74,6 +78,7 @@ impl SqliteStore {
             desk: Desk::default(),
             reader: Mutex::default(),
             copies: Copies::new(),
+            checkpoints: Checkpoints::default(),
             waiters: Arc::default(),
         };
         let session = inner.open()?;
@@ -85,12 +90,13 @@ impl SqliteStore {
         &self,
         mut verb: impl FnMut(&mut Turn<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Reply<T> {
-        self.ask(None, Box::new(move |turn| verb(turn).map(Some)), false)
+        self.ask(None, Box::new(move |turn| verb(turn).map(Some)), Needs::Nothing)
     }
 
-    /// Reads without waiting for a writer, unless counts are to be written first.
+    /// Reads without waiting for a writer, unless something is to be written first.
     fn read<T: Send + 'static>(
         &self,
+        needs: Needs,
         read: impl Fn(&Session) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Reply<T> {
         let read = Arc::new(read);
@@ -99,30 +105,29 @@ impl SqliteStore {
             if inner.copies.counts.any() {
                 return None;
             }
-            inner.reading(|session| reader(session)).map(Ok)
+            let answer = inner.reading(|session| {
+                let lacking = needs >= Needs::Indexes && session.has_unsettled()?;
+                if lacking { Ok(None) } else { reader(session).map(Some) }
+            });
+            answer.flatten().map(Ok)
         });
-        self.ask(Some(look), Box::new(move |turn| Ok(Some(read(turn.session)?))), true)
+        self.ask(Some(look), Box::new(move |turn| Ok(Some(read(turn.session)?))), needs)
     }
 
-    fn ask<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, shows_counts: bool) -> Reply<T> {
-        let (job, answer) = self.0.task(look, verb, shows_counts);
+    fn ask<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> Reply<T> {
+        let (job, answer) = self.0.task(look, verb, needs);
         Reply::Queued(Queued { answer: Box::pin(answer), errand: Box::new(Trip::new(&self.0, job)) })
     }
 }
 
 impl Inner {
     /// A verb to be done, and where its answer comes.
-    fn task<T: Send + 'static>(
-        &self,
-        look: Option<Look<T>>,
-        verb: Verb<T>,
-        shows_counts: bool,
-    ) -> (Box<dyn Job>, Answer<T>) {
+    fn task<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> (Box<dyn Job>, Answer<T>) {
         let (sender, receiver) = oneshot::channel();
         let (progress, due) = (Progress::default(), Instant::now() + self.options.busy_timeout);
         let answer = Answer::new(receiver, progress.clone(), due, self.options.path.clone());
         let asked_at = self.clock.now();
-        (Box::new(Task { look, verb, shows_counts, done: None, sender, progress, due, asked_at }), answer)
+        (Box::new(Task { look, verb, needs, done: None, sender, progress, due, asked_at }), answer)
     }
 
     /// Opens a connection to write, and watches the file through it.
@@ -183,7 +188,7 @@ impl Store for SqliteStore {
             inner.expect_counts();
             answer
         });
-        self.ask(Some(look), Box::new(move |turn| turn.claim(&asked).map(Some)), false)
+        self.ask(Some(look), Box::new(move |turn| turn.claim(&asked).map(Some)), Needs::Nothing)
     }
 
     fn replay(&self, request: &ClaimRequest<'_>) -> Option<Reply<Claimed>> {
@@ -225,33 +230,33 @@ impl Store for SqliteStore {
             inner.expect_counts();
             answer
         });
-        self.ask(Some(look), Box::new(move |turn| turn.check(&key).map(Some)), false)
+        self.ask(Some(look), Box::new(move |turn| turn.check(&key).map(Some)), Needs::Nothing)
     }
 
     fn get(&self, key: &str) -> Reply<Option<Record>> {
         let (key, now) = (Box::<str>::from(key), self.0.clock.now());
-        self.read(move |session| Ok(session.find_live(&key, now)?.map(|kept| kept.seen(now))))
+        self.read(Needs::Counts, move |session| Ok(session.find_live(&key, now)?.map(|kept| kept.seen(now))))
     }
 
     fn find(&self, selector: Selector<'_>) -> Reply<Vec<Box<str>>> {
         let now = self.0.clock.now();
         let wanted = Wanted::new(selector, now);
-        self.read(move |session| session.select(&wanted, now))
+        self.read(Needs::Indexes, move |session| session.select(&wanted, now))
     }
 
     fn scan(&self, from: Option<Cursor>, limit: usize) -> Reply<Page> {
         let now = self.0.clock.now();
-        self.read(move |session| session.scan(from.as_ref(), limit, now))
+        self.read(Needs::Counts, move |session| session.scan(from.as_ref(), limit, now))
     }
 
     fn cleanup_expired(&self) -> Reply<u64> {
         let mut sum = 0;
-        self.ask(None, Box::new(move |turn| turn.cleanup_part(&mut sum)), false)
+        self.ask(None, Box::new(move |turn| turn.cleanup_part(&mut sum)), Needs::Nothing)
     }
 
     fn remove_oldest(&self, count: u64) -> Reply<u64> {
         let mut sum = 0;
-        self.ask(None, Box::new(move |turn| turn.remove_oldest_part(count, &mut sum)), false)
+        self.ask(None, Box::new(move |turn| turn.remove_oldest_part(count, &mut sum)), Needs::Nothing)
     }
 
     fn clear(&self, key: &str) -> Reply<bool> {
@@ -261,16 +266,16 @@ impl Store for SqliteStore {
 
     fn clear_all(&self) -> Reply<u64> {
         let (mut last, mut sum) = (None, 0);
-        self.ask(None, Box::new(move |turn| turn.clear_part(&mut last, &mut sum)), false)
+        self.ask(None, Box::new(move |turn| turn.clear_part(&mut last, &mut sum)), Needs::Nothing)
     }
 
     fn tally(&self) -> Reply<Tally> {
         let now = self.0.clock.now();
-        self.read(move |session| session.tally(now))
+        self.read(Needs::Indexes, move |session| session.tally(now))
     }
 
     fn reset_tally(&self) -> Reply<()> {
-        self.ask(None, Box::new(|turn| turn.reset_tally().map(Some)), true)
+        self.ask(None, Box::new(|turn| turn.reset_tally().map(Some)), Needs::Counts)
     }
 
     fn set_limits(&self, limits: Limits) {
@@ -280,7 +285,7 @@ impl Store for SqliteStore {
     fn flush(&self) -> Reply<()> {
         let inner = Arc::clone(&self.0);
         let look: Look<()> = Box::new(move || (!inner.copies.counts.any()).then_some(Ok(())));
-        self.ask(Some(look), Box::new(|_| Ok(Some(()))), true)
+        self.ask(Some(look), Box::new(|turn| Ok(turn.session.settle(settle::PART).map(Some)?)), Needs::Counts)
     }
 
     fn look_again(&self) -> Duration {
