@@ -36,6 +36,13 @@ NEWEST_FENCE = """
 SELECT max((SELECT coalesce(max(fence), 0) FROM idempotency_records),
            (SELECT value FROM idempotency_meta WHERE name = 'fence'))
 """
+SETTLE = """
+UPDATE idempotency_records SET settled = 1
+WHERE settled = 0 AND fence > (SELECT value FROM idempotency_meta WHERE name = 'settled')
+"""
+MOVE_MARK = """
+UPDATE idempotency_meta SET value = (SELECT max(fence) FROM idempotency_records) WHERE name = 'settled'
+"""
 
 Row = tuple[int, int, str, str, bytes, int, int, int, str]
 
@@ -61,7 +68,9 @@ def _insert(path: Path, numbers: range, *, expired: bool) -> int:
             "SELECT id FROM idempotency_namespaces WHERE name = ?", (NAMESPACE,)
         ).fetchone()
         (fence,) = connection.execute(NEWEST_FENCE).fetchone()
+        connection.execute(SETTLE)
         connection.executemany(INSERT, _rows(numbers, namespace, fence, expired=expired))
+        connection.execute(MOVE_MARK)
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     _wait_for_the_disk(path)

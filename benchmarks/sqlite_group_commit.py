@@ -14,7 +14,7 @@ from .peers.on_disk import BY_HAND, CROWD, DBOS, DISKCACHE, FULL, IN_MEMORY, MOD
 from .workload import CardArguments, CreateCardLater, call_each
 
 ONE, THREADS, TASKS = "1 thread", f"{CROWD} threads", f"{CROWD} tasks"
-CALLS, EACH = 400, 10
+CALLS, EACH = 1_000, 10
 MORE_EACH = {THIS: 60, IN_MEMORY: 60, DBOS: 1}
 """Calls of each of many, where a round would else be over too soon, or never."""
 
@@ -27,7 +27,7 @@ LIMIT = Target(10, at_least=True)
 FASTER = {DISKCACHE: Target(1), ONCE: Target(1), DBOS: Target(1)}
 
 CAPTION = (
-    "First calls as in topic 9, synchronous=FULL, on {system}: {calls} a round from one thread (DBOS: {slow}), and "
+    "First calls as in topic 9, synchronous=FULL, on {system}: {calls:,} a round from one thread (DBOS: {slow}), and "
     "from {crowd} threads or asyncio tasks {each} each (this package: {more}, DBOS: 1). The threads stay from round to "
     "round. Calls that come at the same time can share one wait for the disk. The ratio is many callers' calls per "
     "second divided by one thread's of the same contender. The memory store, which waits for no disk, shows what "
