@@ -208,12 +208,12 @@ impl Session {
 
 impl Inner {
     /// The copy of a completed record, made now if there is none yet; `None` where the file can't be read.
-    fn peek(&self, key: &str) -> Option<Seen> {
+    fn peek(&self, key: &str, at: Option<&Session>) -> Option<Seen> {
         if let Some(copy) = self.copies.get(key) {
             return Some(Seen::Completed(copy));
         }
         let reading = self.copies.begin_reading();
-        let seen = self.reading(|session| session.peek(key))?;
+        let seen = self.reading(at, |session| session.peek(key))?;
         if let (Seen::Completed(copy), Some(reading)) = (&seen, reading) {
             self.copies.keep(reading, copy);
         }
@@ -221,8 +221,13 @@ impl Inner {
     }
 
     /// Answers a claim without writing, where it is a duplicate of what is completed or has to wait.
-    pub(super) fn look_at_claim(&self, asked: &Asked, now: Timestamp) -> Option<Result<Claimed, StoreError>> {
-        match self.peek(&asked.key)? {
+    pub(super) fn look_at_claim(
+        &self,
+        asked: &Asked,
+        now: Timestamp,
+        at: Option<&Session>,
+    ) -> Option<Result<Claimed, StoreError>> {
+        match self.peek(&asked.key, at)? {
             Seen::Completed(copy) if copy.answers(&asked.request(), now) => {
                 Some(Ok(self.copies.counts.replayed(&copy)))
             }
@@ -231,7 +236,7 @@ impl Inner {
             Seen::Other => {
                 // Enlisted first, so that an end between the two misses no waiter.
                 let wait = self.waiters.enlist(&asked.key);
-                let kept = self.reading(|session| session.find(&asked.key))??;
+                let kept = self.reading(at, |session| session.find(&asked.key))??;
                 let decision = decide(Some(kept.stored(now)), asked.asks(), now);
                 (decision == Decision::Busy).then(|| Ok(Claimed::Busy(Box::pin(wait))))
             }
@@ -241,8 +246,13 @@ impl Inner {
 
 impl Inner {
     /// Looks a result up without writing; `None` where that can't be.
-    pub(super) fn look_up(&self, key: &str, now: Timestamp) -> Option<Result<Option<Hit>, StoreError>> {
-        let copy = match self.peek(key)? {
+    pub(super) fn look_up(
+        &self,
+        key: &str,
+        now: Timestamp,
+        at: Option<&Session>,
+    ) -> Option<Result<Option<Hit>, StoreError>> {
+        let copy = match self.peek(key, at)? {
             Seen::Absent => None,
             Seen::Completed(copy) => Some(copy),
             Seen::Other => return None,

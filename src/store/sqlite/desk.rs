@@ -76,15 +76,15 @@ pub(super) trait Job: Send {
     fn asked_at(&self) -> Timestamp;
     /// What must be written before it.
     fn needs(&self) -> Needs;
-    /// Answers without writing, if that can be.
-    fn look(&mut self) -> bool;
+    /// Answers without writing, if that can be, through this connection or one for reading.
+    fn look(&mut self, at: Option<&Session>) -> bool;
     fn perform(&mut self, turn: &mut Turn<'_>) -> rusqlite::Result<()>;
     /// Tells its owner what became of it; answers with itself where it has more to do.
     fn settle(self: Box<Self>, end: Result<(), StoreError>) -> Option<Box<dyn Job>>;
 }
 
-/// Looks for an answer without writing.
-pub(super) type Look<T> = Box<dyn FnMut() -> Option<Result<T, StoreError>> + Send>;
+/// Looks for an answer without writing, through this connection or one for reading.
+pub(super) type Look<T> = Box<dyn FnMut(Option<&Session>) -> Option<Result<T, StoreError>> + Send>;
 
 /// A verb that is asked for.
 pub(super) struct Task<T> {
@@ -115,8 +115,8 @@ impl<T: Send + 'static> Job for Task<T> {
         self.needs
     }
 
-    fn look(&mut self) -> bool {
-        self.done = self.look.as_mut().and_then(|look| look());
+    fn look(&mut self, at: Option<&Session>) -> bool {
+        self.done = self.look.as_mut().and_then(|look| look(at));
         self.done.is_some()
     }
 
@@ -223,11 +223,21 @@ impl Desk {
         !std::mem::replace(&mut state.served, true)
     }
 
+    /// Sits down if the seat is free, without work as yet.
+    pub(super) fn sit_down(&self) -> Option<Seated> {
+        self.lock().sit_down(0)
+    }
+
+    /// Takes what else there is to do.
+    pub(super) fn take_more(&self, seated: &mut Seated) {
+        seated.jobs.append(&mut self.lock().take_jobs(BATCH));
+    }
+
     /// Puts work at the end of the queue, and sits down if the seat is free.
     pub(super) fn put_and_sit_down(&self, job: Box<dyn Job>) -> Option<Seated> {
         let mut state = self.lock();
         state.jobs.push_back(job);
-        state.sit_down()
+        state.sit_down(BATCH)
     }
 
     /// Puts what a look could not answer at the end of the queue.
@@ -276,7 +286,7 @@ impl Desk {
                 return Next::Look(std::mem::take(&mut state.fresh));
             }
             if !state.jobs.is_empty()
-                && let Some(mut seated) = state.sit_down()
+                && let Some(mut seated) = state.sit_down(BATCH)
             {
                 let Some(session) = &seated.session else { return Next::Write(seated) };
                 let queue = Arc::clone(session.queue());
@@ -356,22 +366,22 @@ impl Frozen<'_> {
 }
 
 impl State {
-    fn sit_down(&mut self) -> Option<Seated> {
+    fn sit_down(&mut self, most: usize) -> Option<Seated> {
         let Seat::Free(session) = &mut self.seat else { return None };
         let session = session.take();
         self.seat = Seat::Taken;
-        Some(Seated { session, jobs: self.take_jobs(), entered: None })
+        Some(Seated { session, jobs: self.take_jobs(most), entered: None })
     }
 
     fn sit_down_from_line(&mut self) -> Option<Seated> {
         let Seat::InLine(session, _) = &mut self.seat else { return None };
         let session = session.take();
         self.seat = Seat::Taken;
-        Some(Seated { session, jobs: self.take_jobs(), entered: None })
+        Some(Seated { session, jobs: self.take_jobs(BATCH), entered: None })
     }
 
-    fn take_jobs(&mut self) -> Vec<Box<dyn Job>> {
-        let count = self.jobs.len().min(BATCH);
+    fn take_jobs(&mut self, most: usize) -> Vec<Box<dyn Job>> {
+        let count = self.jobs.len().min(most);
         self.jobs.drain(..count).filter(|job| job.progress().change(WAITING, STARTED)).collect()
     }
 

@@ -29,7 +29,7 @@ enum End {
 
 /// Answers work for which a look is enough; gives the other back.
 fn answered_by_a_look(mut job: Box<dyn Job>) -> Option<Box<dyn Job>> {
-    if job.look() { job.settle(Ok(())) } else { Some(job) }
+    if job.look(None) { job.settle(Ok(())) } else { Some(job) }
 }
 
 /// Tells the owners; answers with those that have more to do.
@@ -55,13 +55,34 @@ impl Turn<'_> {
 impl Inner {
     /// Does a verb in this thread, with what else lies there; leaves what would have to wait.
     pub(super) fn do_here(self: &Arc<Self>, mut job: Box<dyn Job>) {
-        if job.look() {
-            drop(job.settle(Ok(())));
-            return;
-        }
-        if let Some(seated) = self.desk.put_and_sit_down(job)
-            && self.write(seated)
-        {
+        let seated = match self.desk.sit_down() {
+            Some(mut seated) => {
+                if seated.session.is_none() {
+                    // What keeps it from being opened is told when the work is to be done.
+                    seated.session = self.open().ok();
+                }
+                if job.look(seated.session.as_ref()) {
+                    drop(job.settle(Ok(())));
+                    if self.desk.stand_up(seated.session, Vec::new(), Vec::new()) {
+                        self.serve();
+                    }
+                    return;
+                }
+                // Nobody can have given it up: nobody has seen it yet.
+                seated.jobs.push(job);
+                self.desk.take_more(&mut seated);
+                seated
+            }
+            None if job.look(None) => {
+                drop(job.settle(Ok(())));
+                return;
+            }
+            None => match self.desk.put_and_sit_down(job) {
+                Some(seated) => seated,
+                None => return,
+            },
+        };
+        if self.write(seated) {
             self.serve();
         }
     }

@@ -101,11 +101,11 @@ impl SqliteStore {
     ) -> Reply<T> {
         let read = Arc::new(read);
         let (inner, reader) = (Arc::clone(&self.0), Arc::clone(&read));
-        let look: Look<T> = Box::new(move || {
+        let look: Look<T> = Box::new(move |_| {
             if inner.copies.counts.any() {
                 return None;
             }
-            let answer = inner.reading(|session| {
+            let answer = inner.reading(None, |session| {
                 let lacking = needs >= Needs::Indexes && session.has_unsettled()?;
                 if lacking { Ok(None) } else { reader(session).map(Some) }
             });
@@ -153,8 +153,12 @@ impl Inner {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads; `None` where that fails, so that the writer meets the fault, and says what it is.
-    fn reading<T>(&self, read: impl FnOnce(&Session) -> rusqlite::Result<T>) -> Option<T> {
+    /// Reads through this connection, or one that waits for no writer; `None` where that fails, so that the writer meets
+    /// the fault, and says what it is.
+    fn reading<T>(&self, at: Option<&Session>, read: impl FnOnce(&Session) -> rusqlite::Result<T>) -> Option<T> {
+        if let Some(session) = at {
+            return read(session).ok();
+        }
         let mut reader = self.reader();
         if reader.is_none() {
             *reader = Session::open(&self.options).ok();
@@ -183,8 +187,8 @@ impl Store for SqliteStore {
     fn claim(&self, request: &ClaimRequest<'_>) -> Reply<Claimed> {
         let asked = Arc::new(Asked::new(request));
         let (inner, looked, now) = (Arc::clone(&self.0), Arc::clone(&asked), self.0.clock.now());
-        let look: Look<Claimed> = Box::new(move || {
-            let answer = inner.look_at_claim(&looked, now);
+        let look: Look<Claimed> = Box::new(move |at| {
+            let answer = inner.look_at_claim(&looked, now, at);
             inner.expect_counts();
             answer
         });
@@ -225,8 +229,8 @@ impl Store for SqliteStore {
     fn check(&self, key: &str) -> Reply<Option<Hit>> {
         let key = Box::<str>::from(key);
         let (inner, looked, now) = (Arc::clone(&self.0), key.clone(), self.0.clock.now());
-        let look: Look<Option<Hit>> = Box::new(move || {
-            let answer = inner.look_up(&looked, now);
+        let look: Look<Option<Hit>> = Box::new(move |at| {
+            let answer = inner.look_up(&looked, now, at);
             inner.expect_counts();
             answer
         });
@@ -284,7 +288,7 @@ impl Store for SqliteStore {
 
     fn flush(&self) -> Reply<()> {
         let inner = Arc::clone(&self.0);
-        let look: Look<()> = Box::new(move || (!inner.copies.counts.any()).then_some(Ok(())));
+        let look: Look<()> = Box::new(move |_| (!inner.copies.counts.any()).then_some(Ok(())));
         self.ask(Some(look), Box::new(|turn| Ok(turn.session.settle(settle::PART).map(Some)?)), Needs::Counts)
     }
 

@@ -1,8 +1,10 @@
 //! An open connection to a store's file, its tables of this version.
 
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
-use rustix::fs::FlockOperation;
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 
 use super::options::Options;
 use super::place;
@@ -39,8 +41,7 @@ pub(super) struct Session {
     pub(super) unsettled: Cell<u32>,
     queue: Arc<Queue>,
     adrift: Cell<bool>,
-    path: PathBuf,
-    log: PathBuf,
+    files: Files,
     inodes: [Option<(u64, u64)>; 2],
 }
 
@@ -73,10 +74,9 @@ impl Session {
         let namespace = namespace(&connection, &options.namespace)?;
         // From here on the queue and the callers' own patience decide how long to wait.
         connection.busy_timeout(Duration::ZERO)?;
-        // SQLite keeps its other files where a link leads, not where it is.
-        let path = std::fs::canonicalize(&options.path).unwrap_or_else(|_| options.path.clone());
-        let log = beside(&path, "-wal");
-        let inodes = inodes(&path, &log);
+        let files = Files::of(&options.path)
+            .map_err(|error| Problem::Told(StoreError::Unavailable(format!("{}: {error}", options.path.display()))))?;
+        let inodes = files.inodes();
         Ok(Self {
             connection,
             namespace,
@@ -84,8 +84,7 @@ impl Session {
             unsettled: Cell::new(0),
             queue: Arc::clone(queue),
             adrift: Cell::new(false),
-            path,
-            log,
+            files,
             inodes,
         })
     }
@@ -98,7 +97,7 @@ impl Session {
     /// Looks whether the files that are open are still the ones that others find by their names. What is written to a
     /// file that was deleted or replaced underneath is lost with it.
     pub(super) fn notice_place(&self) -> bool {
-        let in_place = inodes(&self.path, &self.log) == self.inodes;
+        let in_place = self.files.inodes() == self.inodes;
         self.adrift.set(!in_place);
         in_place
     }
@@ -137,9 +136,31 @@ impl Session {
     }
 }
 
-/// The inodes of the database and of its write-ahead log.
-fn inodes(path: &Path, log: &Path) -> [Option<(u64, u64)>; 2] {
-    [path, log].map(place::inode)
+/// Where the files are, as others find them.
+struct Files {
+    /// Held open, so that a look needs no walk along the path.
+    folder: OwnedFd,
+    names: [OsString; 2],
+}
+
+impl Files {
+    /// The database and its write-ahead log.
+    fn of(path: &Path) -> io::Result<Self> {
+        // SQLite keeps its other files where a link leads, not where it is.
+        let path = path.canonicalize()?;
+        let (folder, log) = (path.parent().unwrap_or(Path::new("/")), beside(&path, "-wal"));
+        let names = [&path, &log].map(|file| file.file_name().unwrap_or_default().to_owned());
+        let folder = rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty())?;
+        Ok(Self { folder, names })
+    }
+
+    /// What tells these files from any that come to their places.
+    fn inodes(&self) -> [Option<(u64, u64)>; 2] {
+        self.names.each_ref().map(|name| {
+            let found = rustix::fs::statat(&self.folder, &**name, AtFlags::empty()).ok()?;
+            Some((found.st_dev, found.st_ino))
+        })
+    }
 }
 
 /// The file of the same name with something after it.
