@@ -23,7 +23,8 @@ CAPTION = (
     "{calls:,} calls a round ({slow} of DBOS), one after the other, their signals never seen before and in no order: a "
     "claim and a result, each committed before the next step, on {system}. Each contender keeps its file from round "
     "to round, so all of them grow. Checkpoints, and what else is put off for some hundred calls, come several times "
-    "in a round, so their cost is in the times. The limit appends 100 bytes to a file and waits for the disk, twice a call. Hand-written is an INSERT and an UPDATE; diskcache, `add` and `set`. "
+    "in a round, so their cost is in the times. The limit appends 100 bytes to a file and waits for the disk, twice a "
+    "call. Hand-written is an INSERT and an UPDATE; diskcache, `add` and `set`. "
     "exactly-once has no setting for FULL, so it is set from outside; DBOS has one way of its own (FULL, a rollback "
     "journal, more commits) and stands on both lines. The ratio is this package's time divided by the row's."
 )
