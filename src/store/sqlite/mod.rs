@@ -185,6 +185,9 @@ impl Drop for SqliteStore {
 
 impl Store for SqliteStore {
     fn claim(&self, request: &ClaimRequest<'_>) -> Reply<Claimed> {
+        if let Some(replay) = self.replay(request) {
+            return replay;
+        }
         let asked = Arc::new(Asked::new(request));
         let (inner, looked, now) = (Arc::clone(&self.0), Arc::clone(&asked), self.0.clock.now());
         let look: Look<Claimed> = Box::new(move |at| {
