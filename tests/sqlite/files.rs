@@ -7,7 +7,7 @@ use std::thread;
 
 use _core::core::error::StoreError;
 use _core::store::sqlite::VERSION;
-use _core::store::{Claimed, Selector, Store};
+use _core::store::{Claimed, Selector, Store as _};
 
 use crate::world::{Asks, Place, answer, ask, eventually};
 
