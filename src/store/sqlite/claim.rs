@@ -27,6 +27,7 @@ macro_rules! next_fence {
 pub(super) use next_fence;
 
 /// A [`ClaimRequest`] that waits for its turn.
+#[expect(clippy::struct_excessive_bools, reason = "independent answers to independent questions")]
 pub(super) struct Asked {
     pub(super) key: Arc<str>,
     signal_id: Box<str>,

@@ -51,8 +51,8 @@ pub(super) fn freeze(inner: &Arc<Inner>) {
             session.close_quickly();
         }
         let limits: MutexGuard<'static, Limits> = lent.limits();
-        let _others = Box::new((reader, checkpoints, limits, lent.copies.freeze()));
-        all.push(Frozen { desk, waiters: lent.waiters.lock(), _others, inner: Arc::clone(inner) });
+        let others = Box::new((reader, checkpoints, limits, lent.copies.freeze()));
+        all.push(Frozen { desk, waiters: lent.waiters.lock(), _others: others, inner: Arc::clone(inner) });
     });
 }
 
@@ -72,4 +72,5 @@ pub(super) fn thaw(inner: &Arc<Inner>, in_child: bool) {
         inner.copies.begin_anew();
         inner.checkpoints.begin_anew();
     }
+    inner.resume();
 }
