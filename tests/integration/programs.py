@@ -106,8 +106,11 @@ class Program:
 
     def hear(self, within: float = LIMIT) -> Any:
         """Wait for the next thing that it says."""
-        line = self._lines.get(timeout=within)
-        assert line is not None, f"it ended with {self.process.wait()}: {self.errors}"
+        try:
+            line = self._lines.get(timeout=within)
+        except queue.Empty:
+            line = None
+        assert line is not None, f"it says nothing; its exit code is {self.process.poll()}: {self.errors}"
         return json.loads(line)
 
     def hear_all(self, within: float = LIMIT) -> list[Any]:
