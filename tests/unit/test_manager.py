@@ -208,7 +208,8 @@ def test_the_cache_says_how_full_it_is(flavour: Flavour, made: Any, clock: Manua
         ({"default_tll": 5}, "did you mean 'default_ttl'?"),
         ({"on_event": 5}, "on_event=5"),
         ({"clock": object()}, "clock"),
-        ({"store": "sqlite:///x.db"}, "store"),
+        ({"store": "sqlite:///x.db?speed=high"}, "store"),
+        ({"store": "sqlite:///x.db?synchronous=off"}, "store"),
         ({"store": "nowhere"}, "store"),
     ],
 )
