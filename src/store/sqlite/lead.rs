@@ -8,7 +8,7 @@ use rusqlite::ErrorCode;
 
 use super::copies::Unwritten;
 use super::desk::{Job, Needs, Next, Seated};
-use super::session::{Queue, Session};
+use super::session::Session;
 use super::turn::{Turn, apply};
 use super::{Inner, place, settle};
 use crate::core::clock::Timestamp;
@@ -124,15 +124,15 @@ impl Inner {
 
     /// Does the work that lies there; answers whether the desk's thread must be started for what is left.
     fn write(self: &Arc<Self>, seated: Seated) -> bool {
-        let Seated { session, mut jobs, entered } = seated;
-        let opened = session.map_or_else(|| self.open(), Ok);
-        let in_line = |queue: &Arc<Queue>| entered.as_ref().is_some_and(|entered| Arc::ptr_eq(entered, queue));
-        if let Some(entered) = &entered
-            && !opened.as_ref().is_ok_and(|session| in_line(session.queue()))
+        let Seated { session, mut jobs, mut entered } = seated;
+        if session.is_none()
+            && let Some(entered) = entered.take()
         {
+            // A fork has closed the connection meanwhile. To open another, one stands in line too: behind oneself, if one
+            // stayed here.
             entered.leave();
         }
-        let session = match opened {
+        let session = match session.map_or_else(|| self.open(), Ok) {
             Ok(session) => session,
             Err(error) => {
                 let starts = self.desk.stand_up(None, Vec::new(), Vec::new());
@@ -141,7 +141,7 @@ impl Inner {
             }
         };
         let queue = Arc::clone(session.queue());
-        if !in_line(&queue) && !queue.try_enter() {
+        if entered.is_none() && !queue.try_enter() {
             return self.desk.stand_up(Some(session), jobs, Vec::new());
         }
         let more = self.write_in_turn(&session, &mut jobs);
