@@ -283,6 +283,13 @@ pub(super) fn stop_all(py: Python<'_>) {
     py.detach(runtime::stop);
 }
 
+/// Writes what all stores have counted.
+#[pyfunction]
+pub(super) fn flush_all(py: Python<'_>) {
+    py.detach(|| fork::stores().iter().for_each(|store| flush(&**store)));
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(flush_all, module)?)?;
     module.add_function(wrap_pyfunction!(stop_all, module)?)
 }
