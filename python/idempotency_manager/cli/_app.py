@@ -1,0 +1,127 @@
+"""The command line as a whole: its commands, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import click
+
+from idempotency_manager.exceptions import IdempotencyError
+
+from . import _completion, _keys, _look, _mend, _run
+from ._exit import CODES_HELP, RUN_OFFSET, CommandError, Exit, code_of
+from ._options import common, session
+from ._output import printable, without_secrets
+from ._session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EXAMPLES = """\b
+Examples:
+  export IDEMPOTENCY_STORE=sqlite:////var/lib/jobs.db
+  idempotency run --signal 2026-11-22 --action backup --target s3 -- tar czf /backup.tgz /srv
+  idempotency doubts
+  idempotency list --state completed --newer-than 24h
+"""
+
+
+def _version() -> str:
+    try:
+        return version("idempotency-manager")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+@click.group(epilog=f"{_EXAMPLES}\n{CODES_HELP}", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(_version(), prog_name="idempotency")
+@common
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Look into a store of actions that happen once, mend it, and run commands once."""
+    session(context).command = context.invoked_subcommand
+
+
+for _command in (
+    _look.stats,
+    _look.list_records,
+    _look.show,
+    _look.doubts,
+    _mend.resolve,
+    _mend.clear,
+    _mend.cleanup,
+    _keys.key,
+    _keys.explain,
+    _look.export,
+    _run.run,
+    _completion.completion,
+):
+    cli.add_command(_command)
+
+
+def run_command_line(arguments: Sequence[str], session: Session | None = None) -> int:
+    """Run one command and give its exit code.
+
+    Args:
+        arguments: The words after the program's name.
+        session: Where the common options are noted; a new one, unless a test looks at it.
+    """
+    here = session or Session()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run_command(arguments, here)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads on: `idempotency list | head`. The interpreter would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return Exit.NO_READER
+    except OSError as problem:
+        return _fail(here, f"reading or writing failed: {problem}", Exit.STORE, problem)
+    return code
+
+
+def _run_command(arguments: Sequence[str], here: Session) -> int:
+    """Run a command; an error of it becomes one line on stderr."""
+    try:
+        answer = cli.main(list(arguments), prog_name="idempotency", standalone_mode=False, obj=here)
+        return answer if isinstance(answer, int) else Exit.OK
+    except click.ClickException as problem:
+        context = getattr(problem, "ctx", None)
+        hint = f" ({context.command_path} --help says more)" if context is not None else ""
+        return _fail(here, f"{problem.format_message()}{hint}", problem.exit_code + _offset(here))
+    except (click.Abort, KeyboardInterrupt):
+        return _fail(here, "interrupted", Exit.INTERRUPTED)
+    except CommandError as problem:
+        return _fail(here, str(problem), problem.code + _offset(here), problem)
+    except IdempotencyError as problem:
+        return _fail(here, str(problem), code_of(problem) + _offset(here), problem)
+    except OSError:
+        raise
+    except Exception as problem:  # noqa: BLE001 - a defect: one line for the user, all of it for who asks
+        text = f"a defect of this program: {type(problem).__name__}: {problem} (--debug shows where)"
+        return _fail(here, text, Exit.INTERNAL, problem)
+
+
+def _offset(here: Session) -> int:
+    return RUN_OFFSET if here.command == "run" else 0
+
+
+def _fail(here: Session, message: str, code: int, problem: BaseException | None = None) -> int:
+    """Say what went wrong, on stderr, without a password and without what would steer a terminal."""
+    if here.debug and problem is not None:
+        import traceback  # noqa: PLC0415 - for who asks
+
+        sys.stderr.write(without_secrets("".join(traceback.format_exception(problem))))
+    text = without_secrets(message)
+    if here.json:
+        kind = "UsageError" if problem is None else type(problem).__name__
+        sys.stderr.write(f"{json.dumps({'error': kind, 'message': text, 'exit_code': int(code)})}\n")
+    else:
+        sys.stderr.write(f"idempotency: {printable(text)}\n")
+    return int(code)
