@@ -37,13 +37,19 @@ def _version() -> str:
         return "unknown (not installed)"
 
 
-@click.group(epilog=f"{_EXAMPLES}\n{CODES_HELP}", context_settings={"help_option_names": ["-h", "--help"]})
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+@click.group(epilog=f"{_EXAMPLES}\n{CODES_HELP}", context_settings=_SETTINGS, invoke_without_command=True)
 @click.version_option(_version(), prog_name="idempotency")
 @common
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Look into a store of actions that happen once, mend it, and run commands once."""
     session(context).command = context.invoked_subcommand
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(Exit.USAGE)
 
 
 for _command in (
@@ -75,53 +81,49 @@ def run_command_line(arguments: Sequence[str], session: Session | None = None) -
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _run_command(arguments, here)
+        answer = cli.main(list(arguments), prog_name="idempotency", standalone_mode=False, obj=here)
         sys.stdout.flush()
     except BrokenPipeError:
         # Nobody reads on: `idempotency list | head`. The interpreter would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.NO_READER
-    except OSError as problem:
-        return _fail(here, f"reading or writing failed: {problem}", Exit.STORE, problem)
-    return code
+    except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001 - here every error becomes a line and a code
+        message, code = _in_words(problem)
+        offset = RUN_OFFSET if here.command == "run" and code in Exit and code < Exit.INTERNAL else 0
+        return _fail(here, message, code + offset, problem)
+    return answer if isinstance(answer, int) else Exit.OK
 
 
-def _run_command(arguments: Sequence[str], here: Session) -> int:
-    """Run a command; an error of it becomes one line on stderr."""
-    try:
-        answer = cli.main(list(arguments), prog_name="idempotency", standalone_mode=False, obj=here)
-        return answer if isinstance(answer, int) else Exit.OK
-    except click.ClickException as problem:
-        context = getattr(problem, "ctx", None)
-        hint = f" ({context.command_path} --help says more)" if context is not None else ""
-        return _fail(here, f"{problem.format_message()}{hint}", problem.exit_code + _offset(here))
-    except (click.Abort, KeyboardInterrupt):
-        return _fail(here, "interrupted", Exit.INTERRUPTED)
-    except CommandError as problem:
-        return _fail(here, str(problem), problem.code + _offset(here), problem)
-    except IdempotencyError as problem:
-        return _fail(here, str(problem), code_of(problem) + _offset(here), problem)
-    except OSError:
-        raise
-    except Exception as problem:  # noqa: BLE001 - a defect: one line for the user, all of it for who asks
-        text = f"a defect of this program: {type(problem).__name__}: {problem} (--debug shows where)"
-        return _fail(here, text, Exit.INTERNAL, problem)
+def _in_words(problem: BaseException) -> tuple[str, int]:
+    """Give an error's message and exit code."""
+    match problem:
+        case CommandError():
+            return str(problem), problem.code
+        case IdempotencyError():
+            return str(problem), code_of(problem)
+        case click.ClickException():
+            context = getattr(problem, "ctx", None)
+            hint = "" if context is None else f" ({context.command_path} --help says more)"
+            return f"{problem.format_message()}{hint}", problem.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            return "interrupted", Exit.INTERRUPTED
+        case OSError():
+            return f"reading or writing failed: {problem}", Exit.STORE
+        case _:
+            text = f"a defect of this program: {type(problem).__name__}: {problem} (--debug shows where)"
+            return text, Exit.INTERNAL
 
 
-def _offset(here: Session) -> int:
-    return RUN_OFFSET if here.command == "run" else 0
-
-
-def _fail(here: Session, message: str, code: int, problem: BaseException | None = None) -> int:
+def _fail(here: Session, message: str, code: int, problem: BaseException) -> int:
     """Say what went wrong, on stderr, without a password and without what would steer a terminal."""
-    if here.debug and problem is not None:
+    if here.debug:
         import traceback  # noqa: PLC0415 - for who asks
 
         sys.stderr.write(without_secrets("".join(traceback.format_exception(problem))))
     text = without_secrets(message)
     if here.json:
-        kind = "UsageError" if problem is None else type(problem).__name__
-        sys.stderr.write(f"{json.dumps({'error': kind, 'message': text, 'exit_code': int(code)})}\n")
+        told = {"error": type(problem).__name__, "message": text, "exit_code": int(code)}
+        sys.stderr.write(f"{json.dumps(told)}\n")
     else:
         sys.stderr.write(f"idempotency: {printable(text)}\n")
     return int(code)

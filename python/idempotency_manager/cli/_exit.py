@@ -70,7 +70,7 @@ _OF_ERRORS: tuple[tuple[type[IdempotencyError], Exit], ...] = (
 class CommandError(Exception):
     """What a command can't do, in one line, with its exit code."""
 
-    def __init__(self, message: str, code: Exit) -> None:
+    def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
 

@@ -12,7 +12,7 @@ import click
 from ._exit import CommandError, Exit
 from ._filters import filters, selected
 from ._options import common, session
-from ._output import brief, count, json_line, line, moment, printable, span, table, to_json, whole
+from ._output import brief, count, json_line, line, moment, printable, reason, span, table, to_json, whole
 from ._progress import busy
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _explain_doubt(record: IdempotencyRecord) -> None:
         [
             ("key", record.key),
             ("started", f"{moment(record.started_at)}{by}, attempt {record.attempt_count}"),
-            ("broken off by", record.error or "the end of its process, or of its lease"),
+            ("broken off by", reason(record.error) or "the end of its process, or of its lease"),
             ("it happened", f"idempotency resolve {key} --result JSON"),
             ("it did not", f"idempotency resolve {key} --not-executed"),
         ]

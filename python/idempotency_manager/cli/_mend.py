@@ -9,6 +9,7 @@ import click
 
 from idempotency_manager._core import decode_result
 from idempotency_manager._types import State
+from idempotency_manager.exceptions import NotInDoubtError
 
 from ._exit import CommandError, Exit
 from ._options import common, read_json, session
@@ -41,10 +42,15 @@ def resolve(context: click.Context, key: str, result: str | None, *, not_execute
     with here.open() as manager:
         if manager.get_record(key) is None:
             raise CommandError(f"there is no record of {key!r}; it may have expired", Exit.NOTHING)
-        if result is None:
-            manager.resolve_in_doubt(key, not_executed=True)
-        else:
-            manager.resolve_in_doubt(key, result=_read_result(result))
+        try:
+            if result is None:
+                manager.resolve_in_doubt(key, not_executed=True)
+            else:
+                manager.resolve_in_doubt(key, result=_read_result(result))
+        except NotInDoubtError as problem:
+            state = (problem.state or "gone").replace("_", " ")
+            message = f"{key!r} is {state}, so there is no doubt to resolve; nothing was changed"
+            raise CommandError(message, Exit.NOTHING) from problem
     if here.json:
         json_line({"key": key, "state": None if result is None else State.COMPLETED})
     else:

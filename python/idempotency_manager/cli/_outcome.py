@@ -98,8 +98,14 @@ def _to_count(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
+_LASTING_NAME = f"{__package__}"
+"""Where the errors below say that they are from: stores keep that name, and this file may get another."""
+
+
 class CommandFailedError(Exception):
     """The command ended with a code other than 0: a failure, and nothing is to be remembered, or all of it."""
+
+    __module__ = _LASTING_NAME
 
     def __init__(self, result: Mapping[str, Any]) -> None:
         super().__init__(result)
@@ -112,6 +118,8 @@ class CommandFailedError(Exception):
 
 class CommandBrokenOffError(Exception):
     """The command was ended before it was done: nobody knows how far it came."""
+
+    __module__ = _LASTING_NAME
 
     def __init__(self, reason: str, outcome: Outcome) -> None:
         super().__init__(reason)

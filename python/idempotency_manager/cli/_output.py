@@ -59,6 +59,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def reason(error: str | None) -> str:
+    """Write what an error text says, without the class of an error of this command line."""
+    return (error or "").removeprefix(f"{__package__}.CommandBrokenOffError: ")
+
+
 # ---------------------------------------------------------------- lines
 
 

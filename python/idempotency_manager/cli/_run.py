@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from idempotency_manager import Action, InDoubtError, State, current_execution
+from idempotency_manager import Action, InDoubtError, LeaseLostError, ResultNotRecordedError, State, current_execution
 from idempotency_manager._revive import uuid_of_key
 
 from ._capture import Stream
 from ._child import CannotRunError, SignalRelay, check_program, run_child
-from ._exit import KILLED, CommandError, Exit
+from ._exit import KILLED, RUN_OFFSET, CommandError, Exit
 from ._keys import params_of_command
 from ._options import DURATION, PARAM_HELP, SIZE, common, read_params, session
 from ._outcome import CommandBrokenOffError, CommandFailedError, Outcome, broken_off
-from ._output import json_line, moment, printable
+from ._output import json_line, moment, printable, reason
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from idempotency_manager import IdempotencyManager
+    from idempotency_manager import IdempotencyError, IdempotencyManager
 
 _EPILOG = """\b
 Examples:
@@ -55,7 +55,7 @@ class _Run:
     replay_failure: bool
     in_doubt_on: tuple[int, ...]
     relay: SignalRelay = field(default_factory=SignalRelay)
-    executed: bool = False
+    outcome: Outcome | None = None
 
     def execute(self) -> dict[str, Any]:
         """Run the command, as the executor of the action."""
@@ -68,11 +68,10 @@ class _Run:
         out, err = (Stream(-1, None if self.quiet else sink, self.limit) for sink in (1, 2))
         execution.dispatched()
         returncode = run_child(self.command, environ, self.relay, out, err)
-        self.executed = True
-        outcome = Outcome.of(returncode if returncode >= 0 else KILLED - returncode, out, err)
-        reason = broken_off(returncode, self.relay.taken, self.in_doubt_on)
-        if reason is not None:
-            raise CommandBrokenOffError(reason, outcome)
+        self.outcome = outcome = Outcome.of(returncode if returncode >= 0 else KILLED - returncode, out, err)
+        broken = broken_off(returncode, self.relay.taken, self.in_doubt_on)
+        if broken is not None:
+            raise CommandBrokenOffError(broken, outcome)
         if returncode:
             raise CommandFailedError(outcome.to_result())
         return outcome.to_result()
@@ -141,7 +140,7 @@ def run(context: click.Context, /, command: tuple[str, ...], **given: Any) -> No
 
 def _run_once(manager: IdempotencyManager, asked: Action, job: _Run, ttl: timedelta | None, key: str) -> int:
     """Run the command or replay it, and give the exit code."""
-    note = ""
+    note, offset = "", None
     try:
         outcome = Outcome.from_result(manager.execute(asked, job.execute, ttl=ttl, **job.options()))
     except CommandFailedError as failure:
@@ -149,25 +148,42 @@ def _run_once(manager: IdempotencyManager, asked: Action, job: _Run, ttl: timede
     except CommandBrokenOffError as end:
         outcome, note = end.outcome, f"{end}: in doubt. {_ways_out(key)}"
     except CannotRunError as problem:
-        _complain(str(problem))
-        return problem.code
+        raise CommandError(str(problem), problem.code) from problem
     except InDoubtError as doubt:
         raise CommandError(_doubt(doubt), Exit.IN_DOUBT) from doubt
+    except (LeaseLostError, ResultNotRecordedError) as problem:
+        if job.outcome is None:
+            raise CommandError(f"{_TAKEN}; nothing was run", Exit.IN_PROGRESS) from problem
+        outcome, offset = job.outcome, Exit.NOTHING
+        note = _unrecorded(problem, key, job.outcome)
     finally:
         job.relay.stop()
+    _tell(job, key, outcome, note, recorded=offset is None)
+    return outcome.exit_code if offset is None else RUN_OFFSET + offset
+
+
+def _tell(job: _Run, key: str, outcome: Outcome, note: str, *, recorded: bool) -> None:
+    """Print what has not been printed while the command ran."""
+    replayed = job.outcome is None
     if job.quiet:
-        json_line({"key": key, "uuid": uuid_of_key(key), "replayed": not job.executed, **_fields(outcome)})
-    elif not job.executed:
+        fields = {"stdout_dropped": 0, "stderr_dropped": 0, **outcome.to_result()}
+        shown = {name: fields[name] for name in ("exit_code", "stdout", "stderr", "stdout_dropped", "stderr_dropped")}
+        json_line({"key": key, "uuid": uuid_of_key(key), "replayed": replayed, "recorded": recorded, **shown})
+    elif replayed:
         for remark in outcome.replay():
             _complain(remark)
     if note:
         _complain(note)
-    return outcome.exit_code
 
 
-def _fields(outcome: Outcome) -> dict[str, Any]:
-    fields = {"stdout_dropped": 0, "stderr_dropped": 0, **outcome.to_result()}
-    return {name: fields[name] for name in ("exit_code", "stdout", "stderr", "stdout_dropped", "stderr_dropped")}
+def _unrecorded(problem: IdempotencyError, key: str, outcome: Outcome) -> str:
+    if isinstance(problem, LeaseLostError):
+        return f"the command ended with exit code {outcome.exit_code}, but {_TAKEN}: look for a second effect"
+    because = f": {problem.__cause__}" if problem.__cause__ else ""
+    return (
+        f"the command ended with exit code {outcome.exit_code}, but the store failed before that was recorded{because}; "
+        f"until it is, the action is in doubt. {_ways_out(key)}"
+    )
 
 
 def _say_if_busy(manager: IdempotencyManager, key: str, wait_timeout: timedelta) -> None:
@@ -180,12 +196,15 @@ def _say_if_busy(manager: IdempotencyManager, key: str, wait_timeout: timedelta)
         _complain(f"in progress{owner} since {moment(record.started_at)}; waiting up to {wait_timeout}")
 
 
+_TAKEN = "its claim was cleared, resolved or taken over meanwhile"
+
+
 def _doubt(error: InDoubtError) -> str:
     record = error.record
     by = f" by {record.owner}" if record.owner else ""
-    reason = f" ({record.error})" if record.error else ""
+    because = f" ({reason(record.error)})" if record.error else ""
     return (
-        f"started at {moment(record.started_at)}{by} and never finished{reason}: nobody knows how far it came, "
+        f"started at {moment(record.started_at)}{by} and never finished{because}: nobody knows how far it came, "
         f"and nothing was run. {_ways_out(record.key)}"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,17 @@ class Session:
             raise CommandError(f"{_MEMORY}: {_NO_STORE}", Exit.USAGE)
         if url.scheme == "sqlite" and not create:
             _check_is_there(url)
+        self._set_up_log()
         return IdempotencyManager(url.text, **{**fields, **changes, "enable_auto_cleanup": False})
+
+    def _set_up_log(self) -> None:
+        """Keep what is logged to those who debug: whatever a user must know, a command says in its own words."""
+        logger = logging.getLogger("idempotency_manager")
+        if self.debug:
+            logging.basicConfig(format="idempotency: %(levelname)s: %(message)s")
+            logger.setLevel(logging.DEBUG)
+        elif not logger.handlers:
+            logger.addHandler(logging.NullHandler())
 
     def rules(self) -> IdempotencyManager:
         """Give a manager that makes keys as the settings say, and touches no store."""
