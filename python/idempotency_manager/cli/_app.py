@@ -89,7 +89,7 @@ def run_command_line(arguments: Sequence[str], session: Session | None = None) -
         return Exit.NO_READER
     except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001 - here every error becomes a line and a code
         message, code = _in_words(problem)
-        offset = RUN_OFFSET if here.command == "run" and code in Exit and code < Exit.INTERNAL else 0
+        offset = RUN_OFFSET if here.command == "run" and code < Exit.INTERNAL else 0
         return _fail(here, message, code + offset, problem)
     return answer if isinstance(answer, int) else Exit.OK
 

@@ -181,7 +181,7 @@ def _unrecorded(problem: IdempotencyError, key: str, outcome: Outcome) -> str:
         return f"the command ended with exit code {outcome.exit_code}, but {_TAKEN}: look for a second effect"
     because = f": {problem.__cause__}" if problem.__cause__ else ""
     return (
-        f"the command ended with exit code {outcome.exit_code}, but the store failed before that was recorded{because}; "
+        f"the command ended with exit code {outcome.exit_code}, but the store failed before that was noted{because}; "
         f"until it is, the action is in doubt. {_ways_out(key)}"
     )
 
