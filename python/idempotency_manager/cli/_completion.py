@@ -29,4 +29,4 @@ def completion(context: click.Context, shell: str) -> None:
     if session(context).json:
         json_line({"shell": shell, "script": script})
     else:
-        click.echo(script)
+        click.echo(script, nl=False)
