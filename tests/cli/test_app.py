@@ -167,7 +167,7 @@ def test_a_shell_completes_commands_and_options(idempotency: Commands) -> None:
 
 def test_output_that_can_not_be_written_is_an_error(idempotency: Commands) -> None:
     with Path("/dev/full").open("wb") as full:
-        command = [idempotency.script, "key", "--signal", "s", "--action", "a", "--target", "t"]
+        command = [str(idempotency.script), "key", "--signal", "s", "--action", "a", "--target", "t"]
         ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=idempotency.environ, check=False)
     assert ran.returncode == 5
     assert os.strerror(28).encode() in ran.stderr

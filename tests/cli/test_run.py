@@ -61,17 +61,18 @@ def test_a_failure_is_final_where_that_is_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("end", "option", "code", "reason"),
+    ("how", "code", "reason"),
     [
-        ("kill -KILL $$", "--wait", 128 + signal.SIGKILL, "killed by SIGKILL"),
-        ("kill -TERM $$", "--replay-failure", 128 + signal.SIGTERM, "killed by SIGTERM"),
-        ("exit 137", "--wait", 137, "exit code 137, a shell's word for SIGKILL"),
-        ("exit 28", "--in-doubt-on=28", 28, "exit code 28"),
+        (("kill -KILL $$", "--wait"), 128 + signal.SIGKILL, "killed by SIGKILL"),
+        (("kill -TERM $$", "--replay-failure"), 128 + signal.SIGTERM, "killed by SIGTERM"),
+        (("exit 137", "--wait"), 137, "exit code 137, a shell's word for SIGKILL"),
+        (("exit 28", "--in-doubt-on=28"), 28, "exit code 28"),
     ],
 )
 def test_a_command_that_was_cut_off_is_in_doubt_until_somebody_settles_it(
-    idempotency: Commands, tmp_path: Path, end: str, option: str, code: int, reason: str
+    idempotency: Commands, tmp_path: Path, how: tuple[str, str], code: int, reason: str
 ) -> None:
+    end, option = how
     command = ("sh", "-c", f"printf x >> {tmp_path}/effects; {end}")
     first = idempotency.once("s1", *command, options=(option,))
     assert first.code == code

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import click
@@ -30,18 +29,24 @@ Examples:
 """
 
 
-def _version() -> str:
+def _print_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - dear, and for who asks
+
+    if not wanted:
+        return
     try:
-        return version("idempotency-manager")
+        installed = version("idempotency-manager")
     except PackageNotFoundError:
-        return "unknown (not installed)"
+        installed = "(not installed)"
+    click.echo(f"idempotency {installed}")
+    context.exit()
 
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
 @click.group(epilog=f"{_EXAMPLES}\n{CODES_HELP}", context_settings=_SETTINGS, invoke_without_command=True)
-@click.version_option(_version(), prog_name="idempotency")
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Say which.")
 @common
 @click.pass_context
 def cli(context: click.Context) -> None:
