@@ -192,6 +192,11 @@ def test_a_process_left_in_the_background_is_not_waited_for(idempotency: Command
     os.kill(left, 0)  # still there
 
 
+def test_a_process_that_writes_for_ever_in_the_background_keeps_nobody(idempotency: Commands) -> None:
+    ended = idempotency.once("s1", "sh", "-c", "yes & head -c 1 /dev/zero")
+    assert ended.code == 0
+
+
 def test_the_command_knows_its_key_and_uuid(idempotency: Commands) -> None:
     command = ("sh", "-c", "echo $IDEMPOTENCY_KEY $IDEMPOTENCY_UUID")
     key, uuid = idempotency.once("s1", *command).out.split()

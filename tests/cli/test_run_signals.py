@@ -85,10 +85,11 @@ def test_a_wait_that_is_interrupted_leaves_the_other_alone(idempotency: Commands
     first = idempotency.start("s1", *command)
     assert first.stdout is not None
     assert first.stdout.readline() == b"ready\n"
-    waiting = idempotency.start("s1", *command, options=("--debug",))
-    waiting.send_signal(signal.SIGINT)
-    waiting.communicate()
-    assert waiting.returncode in (130, -signal.SIGINT)  # the latter before Python was up
+    waiting = idempotency.at_terminal(*ONCE, "s1", "--", *command)
+    waiting.read_until(b"waiting up to")
+    waiting.type(b"\x03")
+    assert waiting.close() == 130
+    assert b"idempotency: interrupted" in waiting.shown
     assert first.communicate(b"text") == (b"text", b"")
     assert first.returncode == 0
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import selectors
+import sys
+import termios
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -58,7 +61,6 @@ class Pump:
         """Start to move."""
         self._selector = selectors.DefaultSelector()
         for stream in streams:
-            os.set_blocking(stream.source, False)
             self._selector.register(stream.source, selectors.EVENT_READ, stream.take)
         self._over, self._end = os.pipe()
         self._selector.register(self._over, selectors.EVENT_READ, None)
@@ -79,22 +81,26 @@ class Pump:
     def _move(self) -> None:
         ended = False
         while not ended:
-            ready = self._selector.select()
-            ended = any(key.data is None for key, _ in ready)
-            for key in list(self._selector.get_map().values()) if ended else [key for key, _ in ready]:
-                if key.data is not None and not _read(key.fd, key.data, to_the_end=ended):
+            ready = [key for key, _ in self._selector.select()]
+            ended = any(key.data is None for key in ready)
+            for key in ready:
+                if key.data is not None and not ended and not _read(key.fd, key.data, _CHUNK):
                     self._selector.unregister(key.fd)
+        for key in self._selector.get_map().values():
+            if key.data is not None:
+                _read_what_is_there(key.fd, key.data)
 
 
-def _read(source: int, take: Callable[[bytes], None], *, to_the_end: bool) -> bool:
-    """Read what is there, once or until nothing is; answers whether there may be more."""
-    while True:
-        try:
-            data = os.read(source, _CHUNK)
-        except BlockingIOError:
-            return True
-        if not data:
-            return False
-        take(data)
-        if not to_the_end:
-            return True
+def _read(source: int, take: Callable[[bytes], None], size: int) -> int:
+    """Read once; answers with how much came, which is nothing at the end of the stream."""
+    data = os.read(source, size)
+    take(data)
+    return len(data)
+
+
+def _read_what_is_there(source: int, take: Callable[[bytes], None]) -> None:
+    """Read what is in a pipe, and not what a process in the background goes on to write into it."""
+    left = int.from_bytes(fcntl.ioctl(source, termios.FIONREAD, bytes(4)), sys.byteorder)
+    while left > 0:
+        read = _read(source, take, min(left, _CHUNK))
+        left = left - read if read else 0

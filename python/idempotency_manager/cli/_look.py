@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from idempotency_manager import State
+
 from ._exit import CommandError, Exit
 from ._filters import filters, selected
 from ._options import common, session
@@ -115,17 +117,18 @@ def doubts(context: click.Context) -> None:
     Exit code 3 where there is any, 0 where there is none. With --json each line is an object.
     """
     here = session(context)
-    with here.open() as manager, busy("looking for doubts"):
-        found = manager.get_in_doubt()
-    for record in found:
-        if here.json:
-            json_line(brief(record))
-        else:
-            _explain_doubt(record)
-    if not found and not here.json:
-        line("nothing is in doubt")
+    found = False
+    with here.open() as manager:
+        for record in manager.iter_records(state=State.IN_DOUBT):
+            found = True
+            if here.json:
+                json_line(brief(record))
+            else:
+                _explain_doubt(record)
     if found:
         context.exit(Exit.IN_DOUBT)
+    if not here.json:
+        line("nothing is in doubt")
 
 
 def _explain_doubt(record: IdempotencyRecord) -> None:
