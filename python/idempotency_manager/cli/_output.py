@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from idempotency_manager._core import encode_result
@@ -87,11 +88,13 @@ def json_line(fields: Mapping[str, Any]) -> None:
 
 def to_json(value: object) -> str:
     """Write a value as JSON that the output's encoding can hold."""
-    return json.dumps(value, ensure_ascii=not _is_unicode(sys.stdout.encoding), default=_to_plain)
+    return _encoder(sys.stdout.encoding).encode(value)
 
 
-def _is_unicode(encoding: str | None) -> bool:
-    return (encoding or "").lower().replace("-", "") in ("utf8", "utf8sig")
+@cache
+def _encoder(encoding: str | None) -> json.JSONEncoder:
+    is_unicode = (encoding or "").lower().replace("-", "") in ("utf8", "utf8sig")
+    return json.JSONEncoder(ensure_ascii=not is_unicode, default=_to_plain)
 
 
 def _to_plain(value: object) -> object:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from idempotency_manager import Action, InDoubtError, LeaseLostError, ResultNotRecordedError, State, current_execution
+from idempotency_manager import (
+    Action,
+    AlreadyInProgressError,
+    InDoubtError,
+    LeaseLostError,
+    ResultNotRecordedError,
+    State,
+    current_execution,
+)
 from idempotency_manager._revive import uuid_of_key
 
 from ._capture import Stream
@@ -24,7 +32,7 @@ from ._output import json_line, moment, printable, reason
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from idempotency_manager import IdempotencyError, IdempotencyManager
+    from idempotency_manager import IdempotencyError, IdempotencyManager, IdempotencyRecord
 
 _EPILOG = """\b
 Examples:
@@ -54,6 +62,7 @@ class _Run:
     quiet: bool
     replay_failure: bool
     in_doubt_on: tuple[int, ...]
+    waits: bool
     relay: SignalRelay = field(default_factory=SignalRelay)
     outcome: Outcome | None = None
 
@@ -124,7 +133,7 @@ def run(context: click.Context, /, command: tuple[str, ...], **given: Any) -> No
     here = session(context)
     params = params_of_command(command, read_params(given["params"]))
     asked = Action(given["signal"], given["action"], given["target"], params)
-    job = _Run(command, given["max_output"], here.json, given["replay_failure"], given["in_doubt_on"])
+    job = _Run(command, given["max_output"], here.json, given["replay_failure"], given["in_doubt_on"], given["wait"])
     settings = {
         "on_concurrent": "wait" if given["wait"] else "raise",
         "wait_timeout": given["wait_timeout"],
@@ -151,6 +160,10 @@ def _run_once(manager: IdempotencyManager, asked: Action, job: _Run, ttl: timede
         raise CommandError(str(problem), problem.code) from problem
     except InDoubtError as doubt:
         raise CommandError(_doubt(doubt), Exit.IN_DOUBT) from doubt
+    except AlreadyInProgressError as busy:
+        raise CommandError(
+            f"{'still ' if job.waits else ''}{_progress(busy.record)}; nothing was run", Exit.IN_PROGRESS
+        ) from busy
     except (LeaseLostError, ResultNotRecordedError) as problem:
         if job.outcome is None:
             raise CommandError(f"{_TAKEN}; nothing was run", Exit.IN_PROGRESS) from problem
@@ -192,8 +205,12 @@ def _say_if_busy(manager: IdempotencyManager, key: str, wait_timeout: timedelta)
         return
     record = manager.get_record(key)
     if record is not None and record.state == State.IN_PROGRESS:
-        owner = f" by {record.owner}" if record.owner else ""
-        _complain(f"in progress{owner} since {moment(record.started_at)}; waiting up to {wait_timeout}")
+        _complain(f"{_progress(record)}; waiting up to {wait_timeout}")
+
+
+def _progress(record: IdempotencyRecord) -> str:
+    owner = f" by {record.owner}" if record.owner else ""
+    return f"in progress{owner} since {moment(record.started_at)}"
 
 
 _TAKEN = "its claim was cleared, resolved or taken over meanwhile"
