@@ -1,7 +1,9 @@
 """stats, list, show, doubts, export: looks that change nothing."""
 
 import json
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,20 @@ def test_a_slip_in_the_path_is_an_error_and_leaves_no_file_behind(
     assert ended.code == 5
     assert f"there is no store at {tmp_path}/typo.db" in ended.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", LOOKS, ids=lambda words: words[0])
+def test_a_look_into_another_database_leaves_it_as_it_is(
+    idempotency: Commands, words: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "app.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE customers (name TEXT)")
+    before = file.read_bytes()
+    ended = idempotency(*words, "--store", f"sqlite:///{file}")
+    assert ended.code == 5
+    assert f"there is no store in {file}" in ended.err
+    assert (file.read_bytes(), list(tmp_path.iterdir())) == (before, [file])
 
 
 def test_stats_count_records_and_prevented_duplicates(

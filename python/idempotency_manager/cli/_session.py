@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,15 +90,33 @@ class Session:
 
 
 def _check_is_there(url: StoreUrl) -> None:
-    """Refuse a path that leads nowhere: to open it would make an empty store of a slip of the pen.
+    """Refuse a path that leads nowhere, or to another database: opening would make a store of a slip of the pen.
 
     Raises:
-        CommandError: There is no file.
+        CommandError: There is no store.
     """
     file = Path(url.path)
-    if not file.exists():
-        raise CommandError(
-            f"there is no store at {file.absolute()}, and a look makes none. Check --store and IDEMPOTENCY_STORE: "
-            "sqlite:///path.db is relative to this folder, sqlite:////path.db is absolute",
-            Exit.STORE,
-        )
+    if file.is_file() and _holds_store(file):
+        return
+    found = "no store in" if file.is_file() else "no store at"
+    raise CommandError(
+        f"there is {found} {file.absolute()}, and a look makes none. Check --store and IDEMPOTENCY_STORE: "
+        "sqlite:///path.db is relative to this folder, sqlite:////path.db is absolute",
+        Exit.STORE,
+    )
+
+
+def _holds_store(file: Path) -> bool:
+    """Look for the tables; what can't be read at all is left to the store, which says what is wrong with it.
+
+    Only to be called while this process has not opened the file as a store: two SQLite libraries in one process break
+    each other's locks.
+    """
+    import sqlite3  # noqa: PLC0415 - for this look only
+
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'idempotency_meta'"
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as connection:
+            return connection.execute(query).fetchone() is not None
+    except sqlite3.Error:
+        return True
