@@ -61,7 +61,7 @@ fn say(line: &str) {
 fn ready<T>(reply: Reply<T>) -> Result<T, StoreError> {
     match reply {
         Reply::Ready(result) => result,
-        Reply::Pending(_) => unreachable!("the memory store answers at once"),
+        Reply::Pending(_) | Reply::Queued(_) => unreachable!("the memory store answers at once"),
     }
 }
 

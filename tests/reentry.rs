@@ -18,7 +18,7 @@ const KEY: &str = "s:a:t";
 fn ask<T>(reply: Reply<T>) -> T {
     match reply {
         Reply::Ready(answer) => answer.expect("the store can answer"),
-        Reply::Pending(_) => panic!("the memory store answers at once"),
+        Reply::Pending(_) | Reply::Queued(_) => panic!("the memory store answers at once"),
     }
 }
 

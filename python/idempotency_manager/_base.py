@@ -10,6 +10,7 @@ from ._decorator import decorator
 from ._duration import to_microseconds
 from ._options import native_settings, read_options
 from ._parameters import is_generator_function
+from ._place import place
 from .exceptions import InvalidActionError
 
 TYPE_CHECKING = False
@@ -33,7 +34,7 @@ class BaseManager:
         store = config.pop("store", store)
         self._config = make_config(store, config)
         scalars, policies = native_settings(self._config)
-        self._core = Core(store_url(self._config).text, scalars, policies)
+        self._core = Core(place(store_url(self._config), self._config.namespace), scalars, policies)
 
     @property
     def config(self) -> IdempotencyConfig:
@@ -51,7 +52,7 @@ class BaseManager:
             ConfigurationError: A field is unknown or can't have its value; nothing changes then.
         """
         changed = replaced(self._config, config)
-        self._core.configure(store_url(changed).text, *native_settings(changed))
+        self._core.configure(place(store_url(changed), changed.namespace), *native_settings(changed))
         self._config = changed
 
     def generate_key(self, action: ActionLike | None = None, /, **fields: Any) -> str:

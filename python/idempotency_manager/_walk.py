@@ -71,7 +71,7 @@ class Walk:
         self._core = core
         self._wanted = {"action_type": action_type, "target": target, "signal_id": signal_id, "state": state}
         self._keys: list[str] | None = None
-        self._cursor: int | None = None
+        self._cursor: str | None = None
         self._over = False
 
     def _index(self) -> Operation[list[str]] | None:

@@ -91,6 +91,17 @@ impl Clock for SystemClock {
     }
 }
 
+/// The host's wall clock as it is at each moment, for records that its processes share: two of them agree on the time,
+/// even where the clock was set between their starts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(micros(rustix::time::clock_gettime(rustix::time::ClockId::Realtime)))
+    }
+}
+
 #[cfg(target_os = "linux")]
 const ELAPSED: rustix::time::ClockId = rustix::time::ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]

@@ -78,7 +78,7 @@ impl ClaimBlock {
             }
         };
         let step = end(&mut call);
-        if self.is_async.load(std::sync::atomic::Ordering::Acquire) && matches!(step, Step::Await(..)) {
+        if self.is_async.load(std::sync::atomic::Ordering::Acquire) && matches!(step, Step::Await(..) | Step::Ask(..)) {
             self.put(Stage::Ending(call, step));
             return Ok(());
         }

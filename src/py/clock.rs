@@ -85,12 +85,12 @@ impl Clock for ForeignClock {
     }
 }
 
-/// The clock a config names: the host's own, a [`PyManualClock`], or one written in Python, asked once to see that
+/// The clock a config names: the store's own, a [`PyManualClock`], or one written in Python, asked once to see that
 /// it tells the time.
-pub(super) fn of_config(clock: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Clock>> {
+pub(super) fn of_config(clock: &Bound<'_, PyAny>, own: impl FnOnce() -> Arc<dyn Clock>) -> PyResult<Arc<dyn Clock>> {
     let py = clock.py();
     if clock.is_none() {
-        return Ok(Arc::new(SystemClock::new()));
+        return Ok(own());
     }
     if let Ok(manual) = clock.cast_exact::<PyManualClock>() {
         return Ok(Arc::clone(&manual.get().0) as Arc<dyn Clock>);

@@ -153,6 +153,10 @@ impl Live {
                         Err(error) => self.next = Some(self.call.reconciled(py, Err(error))),
                     }
                 }
+                Step::Ask(future, errand) => {
+                    errand.hand_over();
+                    self.next = Some(Step::Await(future, None));
+                }
                 Step::Await(future, deadline) => {
                     let slot = wait(future, deadline);
                     match slot.iterator(py) {

@@ -6,7 +6,7 @@ use super::call::{Arrived, Call, Step};
 use super::coroutine::Coroutine;
 use super::{errors, runtime};
 use crate::core::error::StoreError;
-use crate::store::{BoxFuture, Reply};
+use crate::store::{BoxFuture, Queued, Reply};
 
 /// Runs a call to its end.
 pub(super) fn run(
@@ -49,6 +49,13 @@ pub(super) fn advance(py: Python<'_>, call: &mut Call, step: Step) -> Paused {
                     refused(py, value).map_err(|(Refused::NotBegun(error) | Refused::Begun(error))| error)
                 });
                 call.reconciled(py, result)
+            }
+            Step::Ask(mut future, errand) => {
+                py.detach(|| errand.run());
+                match runtime::poll_once(&mut future) {
+                    Some(arrived) => call.resume(py, arrived),
+                    None => wait(py, call, future, None),
+                }
             }
             Step::Await(future, deadline) => wait(py, call, future, deadline),
         };
@@ -113,5 +120,9 @@ pub(super) fn settle<T: Send + 'static>(py: Python<'_>, reply: Reply<T>) -> PyRe
     match reply {
         Reply::Ready(result) => Ok(result),
         Reply::Pending(future) => runtime::wait_for(py, runtime::verb(future)),
+        Reply::Queued(Queued { answer, errand }) => {
+            py.detach(|| errand.run());
+            runtime::wait_for(py, answer)
+        }
     }
 }

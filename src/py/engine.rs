@@ -1,18 +1,23 @@
 //! A manager's running parts: its store, its settings, and the claims that it holds.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
+use serde::Deserialize;
 
 use super::keeper::{Keeper, Roster};
 use super::rules::{Rules, Settings, SharedRules};
-use super::{clock, errors, fork, runtime};
+use super::{clock, errors, fork, keeper, runtime};
+use crate::core::clock::{SystemClock, WallClock};
 use crate::store::Store;
 use crate::store::faulty::{FaultyStore, Plan};
 use crate::store::memory::MemoryStore;
+use crate::store::sqlite::{Options, SqliteStore, Synchronous};
 
 /// A manager's store and settings, all of one `configure`: a call that began under one keeps it to its end.
 pub(super) struct Active {
@@ -21,8 +26,25 @@ pub(super) struct Active {
     pub(super) rules: SharedRules,
     pub(super) owner: Arc<str>,
     pub(super) on_event: Option<Py<PyAny>>,
-    url: String,
+    place: Place,
     clock: Py<PyAny>,
+}
+
+/// Where the records are.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "engine", rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum Place {
+    /// In this process.
+    Memory {},
+    /// In a file.
+    Sqlite {
+        path: PathBuf,
+        /// Whether what was committed survives a power cut.
+        full: bool,
+        /// In microseconds.
+        busy_timeout: u64,
+        namespace: String,
+    },
 }
 
 /// What a manager runs on.
@@ -39,13 +61,13 @@ pub(super) struct Settled {
 }
 
 impl Engine {
-    /// An engine on the store that `url` names. `settings` are plain values; `policies` as [`Rules::of_settings`] has
+    /// An engine on the store at this place. `settings` are plain values; `policies` as [`Rules::of_settings`] has
     /// them, and `clock` and `on_event`.
-    pub(super) fn new(url: &str, settings: Settings, policies: &Bound<'_, PyDict>) -> PyResult<Arc<Self>> {
+    pub(super) fn new(place: Place, settings: Settings, policies: &Bound<'_, PyDict>) -> PyResult<Arc<Self>> {
         let clock = object(policies, "clock")?;
-        let store = open(url, &settings, &clock)?;
+        let store = open(&place, &settings, &clock)?;
         let cleans = settings.enable_auto_cleanup;
-        let active = Active::new(url, store, settings, policies, clock.unbind())?;
+        let active = Active::new(place, store, settings, policies, clock.unbind())?;
         let engine = Arc::new(Self {
             active: RwLock::new(Arc::new(active)),
             version: AtomicU64::new(0),
@@ -78,21 +100,21 @@ impl Engine {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Applies new settings at once; another store URL or clock opens another store.
+    /// Applies new settings at once; another place or clock opens another store.
     pub(super) fn configure(
         self: &Arc<Self>,
-        url: &str,
+        place: Place,
         settings: Settings,
         policies: &Bound<'_, PyDict>,
     ) -> PyResult<()> {
         let before = self.active(policies.py())?;
         let clock = object(policies, "clock")?;
-        let store = if url == before.url && clock.is(&before.clock) {
+        let store = if place == before.place && clock.is(&before.clock) {
             Arc::clone(&before.store)
         } else {
-            open(url, &settings, &clock)?
+            open(&place, &settings, &clock)?
         };
-        let active = Arc::new(Active::new(url, store, settings, policies, clock.unbind())?);
+        let active = Arc::new(Active::new(place, store, settings, policies, clock.unbind())?);
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
         let switched = cleans != before.settings.enable_auto_cleanup;
@@ -163,6 +185,7 @@ impl Engine {
         self.closed.store(true, Ordering::Release);
         self.version.fetch_add(1, Ordering::AcqRel);
         self.keeper.dismiss();
+        flush(&*self.current().store);
     }
 }
 
@@ -174,24 +197,36 @@ fn object<'py>(policies: &Bound<'py, PyDict>, name: &str) -> PyResult<Bound<'py,
     Ok(value)
 }
 
-fn open(url: &str, settings: &Settings, clock: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Store>> {
-    let store = engine_of(url, settings, clock)?;
+fn open(place: &Place, settings: &Settings, clock: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Store>> {
+    let store = engine_of(place, settings, clock)?;
     fork::enlist_store(&store);
     Ok(store)
 }
 
-fn engine_of(url: &str, settings: &Settings, clock: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Store>> {
-    if url == "memory://" {
-        return Ok(Arc::new(MemoryStore::new(clock::of_config(clock)?, settings.limits())));
+fn engine_of(place: &Place, settings: &Settings, clock: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Store>> {
+    let py = clock.py();
+    match place {
+        Place::Memory {} => {
+            let clock = clock::of_config(clock, || Arc::new(SystemClock::new()))?;
+            Ok(Arc::new(MemoryStore::new(clock, settings.limits())))
+        }
+        Place::Sqlite { path, full, busy_timeout, namespace } => {
+            let options = Options {
+                path: path.clone(),
+                synchronous: if *full { Synchronous::Full } else { Synchronous::Normal },
+                busy_timeout: Duration::from_micros(*busy_timeout),
+                namespace: namespace.clone(),
+            };
+            let clock = clock::of_config(clock, || Arc::new(WallClock))?;
+            let opened = py.detach(|| SqliteStore::open(options, clock, settings.limits()));
+            Ok(Arc::new(opened.map_err(|error| errors::of_store(py, &error))?))
+        }
     }
-    let scheme = url.split(':').next().unwrap_or_default();
-    let text = format!("store: {scheme}:// has no engine in this version; write store=\"memory://\"");
-    Err(errors::configuration(clock.py(), text))
 }
 
 impl Active {
     fn new(
-        url: &str,
+        place: Place,
         store: Arc<dyn Store>,
         settings: Settings,
         policies: &Bound<'_, PyDict>,
@@ -200,7 +235,7 @@ impl Active {
         let on_event = object(policies, "on_event")?;
         let rules = Arc::new(Rules::of_settings(&settings, policies)?);
         let on_event = (!on_event.is_none()).then(|| on_event.unbind());
-        Ok(Self { store, settings, rules, owner: owner(), on_event, url: url.into(), clock })
+        Ok(Self { store, settings, rules, owner: owner(), on_event, place, clock })
     }
 
     /// The same in a forked child, whose claims are its own.
@@ -216,7 +251,7 @@ impl Active {
             rules: Arc::clone(&self.rules),
             owner: owner(),
             on_event: self.on_event.as_ref().map(|callable| callable.clone_ref(py)),
-            url: self.url.clone(),
+            place: self.place.clone(),
             clock: self.clock.clone_ref(py),
         }
     }
@@ -228,12 +263,18 @@ fn owner() -> Arc<str> {
     format!("{}:{}", host.nodename().to_string_lossy(), std::process::id()).into()
 }
 
+/// Writes what a store has counted. What can't be written now is lost with the process: counters are no result.
+fn flush(store: &dyn Store) {
+    drop(keeper::settle(store.flush()));
+}
+
 /// Called at exit: ends every background thread.
 #[pyfunction]
 pub(super) fn stop_all(py: Python<'_>) {
     for engine in fork::engines() {
         py.detach(|| engine.keeper.stop());
     }
+    py.detach(|| fork::stores().iter().for_each(|store| flush(&**store)));
     py.detach(runtime::stop);
 }
 

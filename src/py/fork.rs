@@ -62,8 +62,13 @@ pub(super) fn engines() -> Vec<Arc<Engine>> {
     living(&ENGINES)
 }
 
+/// All stores.
+pub(super) fn stores() -> Vec<Arc<dyn Store>> {
+    living(&STORES)
+}
+
 extern "C" fn prepare() {
-    let (engines, stores) = (engines(), living(&STORES));
+    let (engines, stores) = (engines(), stores());
     let locked = engines.iter().map(|engine| engine.freeze()).collect();
     for store in &stores {
         store.before_fork();

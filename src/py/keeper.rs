@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::runtime;
 use crate::core::clock::{Clock, Span, SystemClock, Timestamp};
 use crate::core::error::StoreError;
-use crate::store::{Hold, Reply, Store};
+use crate::store::{Hold, Queued, Reply, Store};
 
 /// A claim that this process is executing.
 pub(super) struct Running {
@@ -336,9 +336,13 @@ impl Engine {
 }
 
 /// The value of a reply, waited for in this thread, which is no interpreter's.
-fn settle<T: Send + 'static>(reply: Reply<T>) -> Result<T, StoreError> {
+pub(super) fn settle<T: Send + 'static>(reply: Reply<T>) -> Result<T, StoreError> {
     match reply {
         Reply::Ready(result) => result,
         Reply::Pending(future) => runtime::settle(future),
+        Reply::Queued(Queued { answer, errand }) => {
+            errand.run();
+            runtime::settle(answer)
+        }
     }
 }

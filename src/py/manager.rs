@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use pyo3::{PyTraverseError, PyVisit};
+use serde::de::DeserializeOwned;
 
 use super::call::Call;
 use super::canonical::ActionFields;
@@ -15,7 +16,6 @@ use super::faults::FaultPlan;
 use super::log::About;
 use super::objects::{CacheInfo, CheckResult, IdempotencyStats, PyRecord, labels_of};
 use super::operation::Operation;
-use super::rules::Settings;
 use super::{drive, errors, naming, notify, outcome};
 use crate::core::clock::Span;
 use crate::core::record::{Fingerprint, Labels, Payload, Record};
@@ -34,9 +34,9 @@ impl Drop for Core {
     }
 }
 
-fn settings(scalars: &Bound<'_, PyDict>) -> PyResult<Settings> {
-    pythonize::depythonize(scalars)
-        .map_err(|error| errors::configuration(scalars.py(), format!("the settings could not be read: {error}")))
+fn settings<T: DeserializeOwned>(plain: &Bound<'_, PyDict>) -> PyResult<T> {
+    pythonize::depythonize(plain)
+        .map_err(|error| errors::configuration(plain.py(), format!("the settings could not be read: {error}")))
 }
 
 fn records(py: Python<'_>, records: Vec<Record>, codec: Option<&Py<PyAny>>) -> PyResult<Py<PyAny>> {
@@ -171,13 +171,18 @@ impl Core {
     }
 
     #[new]
-    fn new(url: &str, scalars: &Bound<'_, PyDict>, policies: &Bound<'_, PyDict>) -> PyResult<Self> {
-        Ok(Self { engine: Engine::new(url, settings(scalars)?, policies)? })
+    fn new(place: &Bound<'_, PyDict>, scalars: &Bound<'_, PyDict>, policies: &Bound<'_, PyDict>) -> PyResult<Self> {
+        Ok(Self { engine: Engine::new(settings(place)?, settings(scalars)?, policies)? })
     }
 
     /// Applies new settings at once.
-    fn configure(&self, url: &str, scalars: &Bound<'_, PyDict>, policies: &Bound<'_, PyDict>) -> PyResult<()> {
-        self.engine.configure(url, settings(scalars)?, policies)
+    fn configure(
+        &self,
+        place: &Bound<'_, PyDict>,
+        scalars: &Bound<'_, PyDict>,
+        policies: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        self.engine.configure(settings(place)?, settings(scalars)?, policies)
     }
 
     /// Puts a plan of faults between the calls that follow and the store, for tests.
@@ -186,8 +191,8 @@ impl Core {
     }
 
     /// Ends the background thread and refuses further calls.
-    fn close(&self) {
-        self.engine.close();
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.engine.close());
     }
 
     /// Starts the cleaning of expired records at every interval.
@@ -306,10 +311,11 @@ impl Core {
             Resolution::NotExecuted
         };
         let reply = active.store.resolve(key, resolution);
-        if let Reply::Ready(Ok(())) = &reply {
-            notify::event(py, &active, "resolved", key, None);
-        }
-        Ok(Operation::new(py, reply, |py, ()| Ok(py.None())))
+        let key = key.to_owned();
+        Ok(Operation::new(py, reply, move |py, ()| {
+            notify::event(py, &active, "resolved", &key, None);
+            Ok(py.None())
+        }))
     }
 
     pub(super) fn get(&self, py: Python<'_>, key: &str) -> PyResult<Operation> {
@@ -341,14 +347,14 @@ impl Core {
         self.keys(py, Selector::ExpiringWithin(Span::from_micros(within)))
     }
 
-    /// A part of all records: a list of them, and the number from which to go on, or `None`.
+    /// A part of all records: a list of them, and the text from which to go on, or `None`.
     #[pyo3(signature = (cursor, limit))]
-    fn scan(&self, py: Python<'_>, cursor: Option<u64>, limit: usize) -> PyResult<Operation> {
+    fn scan(&self, py: Python<'_>, cursor: Option<String>, limit: usize) -> PyResult<Operation> {
         let active = self.engine.active(py)?;
-        let reply = active.store.scan(cursor.map(Cursor), limit);
+        let reply = active.store.scan(cursor.map(|cursor| Cursor(cursor.into())), limit);
         Ok(Operation::new(py, reply, move |py, page| {
             let codec = codec_of(py, &active);
-            let next = page.next.map(|Cursor(next)| next);
+            let next = page.next.map(|Cursor(next)| String::from(next));
             errors::any(py, (records(py, page.records, codec.as_ref())?, next))
         }))
     }

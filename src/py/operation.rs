@@ -8,11 +8,11 @@ use super::coroutine::Coroutine;
 use super::runtime::Answer;
 use super::{errors, runtime};
 use crate::core::error::StoreError;
-use crate::store::{BoxFuture, Reply};
+use crate::store::{BoxFuture, Errand, Queued, Reply};
 
 enum State {
     Ready(PyResult<Py<PyAny>>),
-    Pending(BoxFuture<Answer>),
+    Pending(BoxFuture<Answer>, Option<Box<dyn Errand>>),
     Taken,
 }
 
@@ -33,13 +33,8 @@ impl Operation {
         };
         Self(Mutex::new(match reply {
             Reply::Ready(result) => State::Ready(finish(py, result)),
-            Reply::Pending(future) => {
-                let verb = runtime::verb(future);
-                State::Pending(Box::pin(async move {
-                    let result = verb.await;
-                    Box::new(move |py: Python<'_>| finish(py, result)) as Answer
-                }))
-            }
+            Reply::Pending(future) => State::Pending(answered(runtime::verb(future), finish), None),
+            Reply::Queued(Queued { answer, errand }) => State::Pending(answered(answer, finish), Some(errand)),
         }))
     }
 
@@ -48,13 +43,28 @@ impl Operation {
     }
 }
 
+fn answered<T: Send + 'static>(
+    future: BoxFuture<Result<T, StoreError>>,
+    finish: impl FnOnce(Python<'_>, Result<T, StoreError>) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> BoxFuture<Answer> {
+    Box::pin(async move {
+        let result = future.await;
+        Box::new(move |py: Python<'_>| finish(py, result)) as Answer
+    })
+}
+
 #[pymethods]
 impl Operation {
     /// The value, waited for in this thread.
     pub(super) fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.take() {
             State::Ready(result) => result,
-            State::Pending(future) => runtime::wait_for(py, future)?(py),
+            State::Pending(future, errand) => {
+                if let Some(errand) = errand {
+                    py.detach(|| errand.run());
+                }
+                runtime::wait_for(py, future)?(py)
+            }
             State::Taken => Err(errors::configuration(py, "an operation can be waited for once")),
         }
     }
@@ -63,7 +73,12 @@ impl Operation {
     fn __await__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.take() {
             State::Ready(result) => Coroutine::replay(py, result?),
-            State::Pending(future) => runtime::awaitable(py, future)?.call_method0(py, "__await__"),
+            State::Pending(future, errand) => {
+                if let Some(errand) = errand {
+                    errand.hand_over();
+                }
+                runtime::awaitable(py, future)?.call_method0(py, "__await__")
+            }
             State::Taken => Err(errors::configuration(py, "an operation can be awaited once")),
         }
     }

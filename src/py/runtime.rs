@@ -79,6 +79,14 @@ impl Wake for Unpark {
     }
 }
 
+/// The value of a future that is most likely at its end.
+pub(super) fn poll_once<T>(future: &mut BoxFuture<T>) -> Option<T> {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
 /// How long a blocked thread goes without looking for signals: the most that Ctrl-C takes.
 const SIGNAL_CHECK: Duration = Duration::from_millis(50);
 

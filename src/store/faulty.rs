@@ -229,11 +229,10 @@ impl FaultyStore {
 
     fn answer<T: Send + 'static>(&self, verb: Verb, ask: impl FnOnce(&dyn Store) -> Reply<T>) -> Reply<T> {
         let mut turn = self.plan.turn(verb);
-        let reply = (turn.outcome != Outcome::FailBefore).then(|| ask(&*self.inner));
+        let reply = (turn.outcome != Outcome::FailBefore).then(|| ask(&*self.inner).called());
         Reply::Pending(Box::pin(async move {
             let result = match reply {
-                Some(Reply::Ready(result)) => result,
-                Some(Reply::Pending(future)) => future.await,
+                Some(called) => called.await,
                 None => Err(StoreError::Unavailable(format!("a planned fault before {}", verb.name()))),
             };
             turn.wait().await;

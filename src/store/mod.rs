@@ -9,6 +9,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::core::clock::{Span, Timestamp};
 use crate::core::error::StoreError;
@@ -16,6 +17,8 @@ use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record};
 
 pub mod faulty;
 pub mod memory;
+pub mod process;
+pub mod sqlite;
 
 /// A future that may move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -28,6 +31,42 @@ pub enum Reply<T> {
     Ready(Result<T, StoreError>),
     /// On its way; needs a tokio runtime's context to be polled.
     Pending(BoxFuture<Result<T, StoreError>>),
+    /// Still to be fetched.
+    Queued(Queued<T>),
+}
+
+impl<T: Send + 'static> Reply<T> {
+    /// The answer as a future, with the work left to the store's own threads.
+    pub fn called(self) -> BoxFuture<Result<T, StoreError>> {
+        match self {
+            Self::Ready(result) => Box::pin(std::future::ready(result)),
+            Self::Pending(future) => future,
+            Self::Queued(Queued { answer, errand }) => {
+                errand.hand_over();
+                answer
+            }
+        }
+    }
+}
+
+/// An answer, and the errand that fetches it. The answer needs no runtime to be polled, but only comes once the errand was
+/// sent.
+pub struct Queued<T> {
+    /// The answer.
+    pub answer: BoxFuture<Result<T, StoreError>>,
+    /// What fetches it.
+    pub errand: Box<dyn Errand>,
+}
+
+/// Work that blocks, and so needs a thread: the caller's own, which is the fastest, or one of the store's. Dropped, it is
+/// handed over, since a verb that was called happens.
+pub trait Errand: Send {
+    /// Does it in this thread, which may block for as long as a transaction takes; what would take longer than that
+    /// is handed over.
+    fn run(self: Box<Self>);
+
+    /// Leaves it to a thread of the store's.
+    fn hand_over(self: Box<Self>);
 }
 
 /// The right to execute that a claim gave: the key and the fence that proves it.
@@ -194,9 +233,9 @@ pub enum Selector<'a> {
     ExpiringWithin(Span),
 }
 
-/// Where a scan goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor(pub u64);
+/// Where a scan goes on: a text that only the store understands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(pub Box<str>);
 
 /// A part of a scan.
 #[derive(Debug)]
@@ -311,6 +350,17 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Applies new limits, from the next new key on.
     fn set_limits(&self, limits: Limits);
+
+    /// Writes what was counted and not yet written; called at `close` and at exit.
+    fn flush(&self) -> Reply<()> {
+        Reply::Ready(Ok(()))
+    }
+
+    /// After how long a caller that waits for another asks again by itself, since the store may not notice that the
+    /// other has finished, lapsed or died.
+    fn look_again(&self) -> Duration {
+        Duration::from_millis(500)
+    }
 
     /// Whether it keeps records in this process, so that it can hold an object that has no encoding, and a look costs no
     /// wait.

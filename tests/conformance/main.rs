@@ -3,11 +3,15 @@
 //! A new store is one line at the end of this file.
 #![cfg(not(shuttle))]
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use _core::core::clock::ManualClock;
+use _core::store::faulty::FaultyStore;
 use _core::store::memory::MemoryStore;
+use _core::store::sqlite::{Options, SqliteStore, Synchronous};
 use _core::store::{Limits, Store};
+use tempfile::TempDir;
 
 mod counts;
 mod limits;
@@ -20,6 +24,23 @@ mod world;
 
 fn memory(clock: Arc<ManualClock>, limits: Limits) -> Box<dyn Store> {
     Box::new(MemoryStore::new(clock, limits))
+}
+
+thread_local! {
+    /// The folders of the stores that a test has opened: each test is a thread, and they go with it.
+    static FOLDERS: RefCell<Vec<TempDir>> = const { RefCell::new(Vec::new()) };
+}
+
+fn sqlite(clock: Arc<ManualClock>, limits: Limits) -> Box<dyn Store> {
+    let folder = TempDir::new().expect("a folder can be made");
+    let options = Options { synchronous: Synchronous::Normal, ..Options::new(folder.path().join("store.db")) };
+    FOLDERS.with_borrow_mut(|folders| folders.push(folder));
+    Box::new(SqliteStore::open(options, clock, limits).expect("a new file can be opened"))
+}
+
+/// The same, with every verb done by the store's own thread.
+fn sqlite_elsewhere(clock: Arc<ManualClock>, limits: Limits) -> Box<dyn Store> {
+    Box::new(FaultyStore::new(sqlite(clock, limits).into(), Arc::default()))
 }
 
 macro_rules! tests {
@@ -141,4 +162,6 @@ macro_rules! conformance {
 
 conformance! {
     of_memory: crate::memory;
+    of_sqlite: crate::sqlite;
+    of_sqlite_elsewhere: crate::sqlite_elsewhere;
 }

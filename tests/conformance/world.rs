@@ -8,7 +8,8 @@ use _core::core::clock::{ManualClock, Span, Timestamp};
 use _core::core::error::StoreError;
 use _core::core::record::{Failure, Fingerprint, Labels, Payload, Record};
 use _core::store::{
-    Begun, BoxFuture, ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Reply, Selector, Store, Tally,
+    Begun, BoxFuture, ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Queued, Reply, Selector, Store,
+    Tally,
 };
 
 /// Makes a store that takes its time from this clock.
@@ -50,6 +51,10 @@ pub(crate) fn answer<T>(reply: Reply<T>) -> Result<T, StoreError> {
     match reply {
         Reply::Ready(answer) => answer,
         Reply::Pending(future) => block_on(future),
+        Reply::Queued(Queued { answer, errand }) => {
+            errand.run();
+            block_on(answer)
+        }
     }
 }
 

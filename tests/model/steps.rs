@@ -15,7 +15,7 @@ const PARAMS: [Fingerprint; 2] = [Fingerprint([0; 32]), Fingerprint([1; 32])];
 fn ready<T>(reply: Reply<T>) -> Result<T, StoreError> {
     match reply {
         Reply::Ready(answer) => answer,
-        Reply::Pending(_) => panic!("the memory store answers at once"),
+        Reply::Pending(_) | Reply::Queued(_) => panic!("the memory store answers at once"),
     }
 }
 

@@ -21,7 +21,7 @@ use super::rules::SharedRules;
 use super::runtime;
 use crate::core::error::StoreError;
 use crate::core::record::{Fence, Fingerprint, Record, Status};
-use crate::store::{BoxFuture, ClaimRequest, Claimed, Ending, Held, Hold, Reply, Store};
+use crate::store::{BoxFuture, ClaimRequest, Claimed, Ending, Errand, Held, Hold, Queued, Reply, Store};
 
 /// The action of a call, named once when the call begins: a function that mutates its arguments changes neither
 /// key nor fingerprint.
@@ -56,6 +56,8 @@ pub(super) enum Step {
     Reconcile(Py<PyAny>, Py<PyRecord>),
     /// Wait for this, until the deadline if there is one ([`Arrived::Elapsed`]), then [`Call::resume`].
     Await(BoxFuture<Arrived>, Option<Instant>),
+    /// Send the errand, in this thread or another, then wait for what it brings.
+    Ask(BoxFuture<Arrived>, Box<dyn Errand>),
     /// The call ends with this value.
     Return(Py<PyAny>),
     /// The call ends with this exception.
@@ -105,9 +107,6 @@ struct Claim {
 /// How often, and after what pauses, a store that fails after the effect is asked again.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
-
-/// The longest a waiter sleeps before it looks again by itself: a lapsed lease wakes nobody.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub(super) struct Call {
@@ -211,6 +210,9 @@ impl Call {
                 let verb = runtime::verb(future);
                 Step::Await(Box::pin(async move { arrived(verb.await) }), None)
             }
+            Reply::Queued(Queued { answer, errand }) => {
+                Step::Ask(Box::pin(async move { arrived(answer.await) }), errand)
+            }
         }
     }
 
@@ -302,11 +304,7 @@ impl Unattended {
         };
         let hold = Hold { key: self.key, fence };
         for pause in PAUSES {
-            let answer = match self.store.finish(&hold, ending.clone()) {
-                Reply::Ready(answer) => answer,
-                Reply::Pending(answer) => answer.await,
-            };
-            if answer.is_ok() {
+            if self.store.finish(&hold, ending.clone()).called().await.is_ok() {
                 return;
             }
             tokio::time::sleep(pause).await;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
-use super::{Arrived, Call, Conclusion, LOOK_AGAIN, Lookup, Stage, Step};
+use super::{Arrived, Call, Conclusion, Lookup, Stage, Step};
 use crate::core::error::StoreError;
 use crate::core::record::{Record, Status};
 use crate::py::errors;
@@ -34,7 +34,8 @@ impl Call {
             changed.await;
             Arrived::Awake
         };
-        Step::Await(Box::pin(awake), Some(now + left.min(LOOK_AGAIN)))
+        // A lapsed lease, and what another process does, may wake nobody.
+        Step::Await(Box::pin(awake), Some(now + left.min(self.active.store.look_again())))
     }
 
     pub(super) fn awake(&mut self, py: Python<'_>) -> Step {

@@ -33,7 +33,7 @@ impl Inner {
 
     /// A part of all live records. A cursor is a shard and a slot: an entry keeps its own for life.
     pub(super) fn scan(&self, from: Option<Cursor>, limit: usize, now: Timestamp) -> Page {
-        let from = from.map_or(0, |cursor| cursor.0);
+        let from = from.and_then(|cursor| cursor.0.parse().ok()).unwrap_or(0_u64);
         let mut records = Vec::new();
         let mut slot = Slot::try_from(from & u64::from(u32::MAX)).unwrap_or_default();
         for (number, shard) in self.shards.iter().enumerate().skip(usize::try_from(from >> 32).unwrap_or(usize::MAX)) {
@@ -47,7 +47,8 @@ impl Inner {
                     slot += 1;
                 }
                 if records.len() >= limit.max(1) {
-                    let next = Some(Cursor((number as u64) << 32 | u64::from(slot)));
+                    let next = (number as u64) << 32 | u64::from(slot);
+                    let next = Some(Cursor(next.to_string().into()));
                     return Page { records, next };
                 }
                 if slot >= shard.contents.slab.end() {

@@ -1,0 +1,364 @@
+//! Where writes queue, and who does them: many in one transaction, so that many threads and tasks wait for few syncs.
+//!
+//! Whoever brings work and finds the seat free sits down and does all there is, its own among it, with no switch of threads.
+//! What comes meanwhile is done by the desk's own thread, in one transaction with all that has come by then.
+//! INVARIANT: one at a time has the seat, and with it the writing connection.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::session::{Queue, Session};
+use super::turn::Turn;
+use crate::core::clock::Timestamp;
+use crate::core::error::StoreError;
+
+/// Pieces of work that share a transaction at most.
+const BATCH: usize = 256;
+/// How long the desk's thread sleeps when nothing is due.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// What keeps a verb from being done.
+pub(super) enum Fault {
+    /// SQLite's error: the transaction is undone, and with it all that it was to do.
+    Sql(rusqlite::Error),
+    /// An answer that is an error; it concerns this verb only.
+    Answer(StoreError),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+/// What a verb does in a transaction. It may be called again where the transaction fails; `None` asks to be called again
+/// in another transaction, after those who wait.
+pub(super) type Verb<T> = Box<dyn FnMut(&mut Turn<'_>) -> Result<Option<T>, Fault> + Send>;
+
+const WAITING: u8 = 0;
+const STARTED: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+/// How far a piece of work has come, as its owner may see it who would give it up.
+#[derive(Clone, Default)]
+pub(super) struct Progress(Arc<AtomicU8>);
+
+impl Progress {
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Gives the work up, unless it has been started.
+    pub(super) fn give_up(&self) -> bool {
+        self.change(WAITING, GIVEN_UP)
+    }
+}
+
+/// A piece of work.
+pub(super) trait Job: Send {
+    fn progress(&self) -> &Progress;
+    fn due(&self) -> Instant;
+    fn asked_at(&self) -> Timestamp;
+    /// Whether it shows what was counted, so that this must be written first.
+    fn shows_counts(&self) -> bool;
+    /// Answers without writing, if that can be.
+    fn look(&mut self) -> bool;
+    fn perform(&mut self, turn: &mut Turn<'_>) -> rusqlite::Result<()>;
+    /// Tells its owner what became of it; answers with itself where it has more to do.
+    fn settle(self: Box<Self>, end: Result<(), StoreError>) -> Option<Box<dyn Job>>;
+}
+
+/// Looks for an answer without writing.
+pub(super) type Look<T> = Box<dyn FnMut() -> Option<Result<T, StoreError>> + Send>;
+
+/// A verb that is asked for.
+pub(super) struct Task<T> {
+    pub(super) look: Option<Look<T>>,
+    pub(super) verb: Verb<T>,
+    pub(super) shows_counts: bool,
+    pub(super) done: Option<Result<T, StoreError>>,
+    pub(super) sender: oneshot::Sender<Result<T, StoreError>>,
+    pub(super) progress: Progress,
+    pub(super) due: Instant,
+    pub(super) asked_at: Timestamp,
+}
+
+impl<T: Send + 'static> Job for Task<T> {
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    fn due(&self) -> Instant {
+        self.due
+    }
+
+    fn asked_at(&self) -> Timestamp {
+        self.asked_at
+    }
+
+    fn shows_counts(&self) -> bool {
+        self.shows_counts
+    }
+
+    fn look(&mut self) -> bool {
+        self.done = self.look.as_mut().and_then(|look| look());
+        self.done.is_some()
+    }
+
+    fn perform(&mut self, turn: &mut Turn<'_>) -> rusqlite::Result<()> {
+        match (self.verb)(turn) {
+            Ok(done) => self.done = done.map(Ok),
+            Err(Fault::Answer(error)) => self.done = Some(Err(error)),
+            Err(Fault::Sql(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn settle(mut self: Box<Self>, end: Result<(), StoreError>) -> Option<Box<dyn Job>> {
+        let answer = match (end, self.done.take()) {
+            (Ok(()), Some(answer)) => answer,
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => {
+                self.progress.change(STARTED, WAITING);
+                return Some(self);
+            }
+        };
+        // Nobody may be waiting any more; then nobody needs to know.
+        drop(self.sender.send(answer));
+        None
+    }
+}
+
+/// Who may write.
+enum Seat {
+    /// Nobody does; the connection, where one is open.
+    Free(Option<Session>),
+    /// The desk's thread stands in the queue of processes. The connection lies here meanwhile.
+    InLine(Option<Session>, Arc<Queue>),
+    /// Somebody writes.
+    Taken,
+}
+
+impl Default for Seat {
+    fn default() -> Self {
+        Self::Free(None)
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// Work that may only need a look.
+    fresh: Vec<Box<dyn Job>>,
+    jobs: VecDeque<Box<dyn Job>>,
+    seat: Seat,
+    /// Whether the desk's own thread runs.
+    served: bool,
+    stops: bool,
+    /// When counts are to be written.
+    write_counts_at: Option<Instant>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Desk {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// What the desk's thread is to do next.
+pub(super) enum Next {
+    /// Work that may only need a look. It needs no seat.
+    Look(Vec<Box<dyn Job>>),
+    /// Work, with the seat.
+    Write(Seated),
+    /// Counts are due.
+    WriteCounts,
+    /// Nothing any more.
+    Stop,
+}
+
+/// The seat, with the work to do.
+pub(super) struct Seated {
+    pub(super) session: Option<Session>,
+    pub(super) jobs: Vec<Box<dyn Job>>,
+    /// The queue of processes, where this one has come to its front already.
+    pub(super) entered: Option<Arc<Queue>>,
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an open connection for who sits down next.
+    pub(super) fn keep(&self, session: Session) {
+        self.lock().seat = Seat::Free(Some(session));
+    }
+
+    /// Leaves work to the desk's thread; answers whether that must be started.
+    pub(super) fn put(&self, job: Box<dyn Job>) -> bool {
+        let mut state = self.lock();
+        state.fresh.push(job);
+        self.changed.notify_all();
+        !std::mem::replace(&mut state.served, true)
+    }
+
+    /// Puts work at the end of the queue, and sits down if the seat is free.
+    pub(super) fn put_and_sit_down(&self, job: Box<dyn Job>) -> Option<Seated> {
+        let mut state = self.lock();
+        state.jobs.push_back(job);
+        let seated = state.sit_down();
+        if seated.is_none() && state.served {
+            self.changed.notify_all();
+        }
+        seated
+    }
+
+    /// Puts what a look could not answer at the end of the queue.
+    pub(super) fn put_looked_at(&self, jobs: Vec<Box<dyn Job>>) {
+        self.lock().jobs.extend(jobs);
+    }
+
+    /// Takes all work away, as there is no thread to do it.
+    pub(super) fn give_up_serving(&self) -> Vec<Box<dyn Job>> {
+        let mut state = self.lock();
+        state.served = false;
+        let State { fresh, jobs, .. } = &mut *state;
+        fresh.drain(..).chain(jobs.drain(..)).collect()
+    }
+
+    /// Has counts written soon; answers whether the desk's thread must be started to do so.
+    pub(super) fn expect_counts(&self, within: Duration) -> bool {
+        let mut state = self.lock();
+        state.write_counts_at = Some(Instant::now() + within);
+        self.changed.notify_all();
+        !std::mem::replace(&mut state.served, true)
+    }
+
+    /// Gives the seat back, with work that could not be done, which stays first, and more that is to come last; answers
+    /// whether the desk's thread must be started for what is left.
+    pub(super) fn stand_up(&self, session: Option<Session>, left: Vec<Box<dyn Job>>, more: Vec<Box<dyn Job>>) -> bool {
+        let mut state = self.lock();
+        state.put_back(left);
+        state.jobs.extend(more);
+        state.seat = Seat::Free(session);
+        self.changed.notify_all();
+        !state.jobs.is_empty() && !std::mem::replace(&mut state.served, true)
+    }
+
+    /// The desk's thread, at its next piece of work: waits for one, then for its turn among the processes.
+    pub(super) fn next(&self) -> Next {
+        let mut state = self.lock();
+        loop {
+            if !state.fresh.is_empty() {
+                return Next::Look(std::mem::take(&mut state.fresh));
+            }
+            if !state.jobs.is_empty()
+                && let Some(mut seated) = state.sit_down()
+            {
+                let Some(session) = &seated.session else { return Next::Write(seated) };
+                let queue = Arc::clone(session.queue());
+                if queue.try_enter() {
+                    seated.entered = Some(queue);
+                    return Next::Write(seated);
+                }
+                state.put_back(seated.jobs);
+                state.seat = Seat::InLine(seated.session, Arc::clone(&queue));
+                drop(state);
+                queue.enter();
+                state = self.lock();
+                match state.sit_down_from_line() {
+                    Some(seated) if !seated.jobs.is_empty() => {
+                        return Next::Write(Seated { entered: Some(queue), ..seated });
+                    }
+                    seated => {
+                        queue.leave();
+                        state.seat = Seat::Free(seated.and_then(|seated| seated.session));
+                        continue;
+                    }
+                }
+            }
+            let due = state.write_counts_at;
+            if due.is_some_and(|due| due <= Instant::now()) {
+                state.write_counts_at = None;
+                return Next::WriteCounts;
+            }
+            if state.stops && state.jobs.is_empty() {
+                state.served = false;
+                return Next::Stop;
+            }
+            let left = due.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Has the thread end when nothing is left to do.
+    pub(super) fn stop(&self) {
+        self.lock().stops = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until nobody writes, closes the connection, and keeps the lock: for the thread that is about to fork.
+    pub(super) fn freeze(&self, close: impl FnOnce(Session)) -> Frozen<'_> {
+        let mut state = self.lock();
+        while matches!(state.seat, Seat::Taken) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if let Seat::Free(session) | Seat::InLine(session, _) = &mut state.seat
+            && let Some(session) = session.take()
+        {
+            close(session);
+        }
+        Frozen(state)
+    }
+}
+
+/// The desk's lock, kept while a thread forks.
+pub(super) struct Frozen<'a>(MutexGuard<'a, State>);
+
+impl Frozen<'_> {
+    /// In a forked child: the work is the parent's, and so is its place in the queue of processes, which a child that
+    /// outlives the parent must not keep.
+    pub(super) fn begin_anew(&mut self) {
+        let state = &mut *self.0;
+        std::mem::forget((std::mem::take(&mut state.fresh), std::mem::take(&mut state.jobs)));
+        if let Seat::InLine(_, queue) = std::mem::take(&mut state.seat) {
+            queue.close_in_child();
+            std::mem::forget(queue);
+        }
+        state.served = false;
+        state.write_counts_at = None;
+    }
+}
+
+impl State {
+    fn sit_down(&mut self) -> Option<Seated> {
+        let Seat::Free(session) = &mut self.seat else { return None };
+        let session = session.take();
+        self.seat = Seat::Taken;
+        Some(Seated { session, jobs: self.take_jobs(), entered: None })
+    }
+
+    fn sit_down_from_line(&mut self) -> Option<Seated> {
+        let Seat::InLine(session, _) = &mut self.seat else { return None };
+        let session = session.take();
+        self.seat = Seat::Taken;
+        Some(Seated { session, jobs: self.take_jobs(), entered: None })
+    }
+
+    fn take_jobs(&mut self) -> Vec<Box<dyn Job>> {
+        let count = self.jobs.len().min(BATCH);
+        self.jobs.drain(..count).filter(|job| job.progress().change(WAITING, STARTED)).collect()
+    }
+
+    fn put_back(&mut self, jobs: Vec<Box<dyn Job>>) {
+        for job in jobs.into_iter().rev() {
+            job.progress().change(STARTED, WAITING);
+            self.jobs.push_front(job);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Doing what lies on the desk: a transaction for all of it, and what follows.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::ErrorCode;
+
+use super::copies::Unwritten;
+use super::desk::{Job, Next, Seated};
+use super::session::{Queue, Session};
+use super::turn::{Turn, apply};
+use super::{Inner, place};
+use crate::core::clock::Timestamp;
+use crate::core::error::StoreError;
+
+/// How long counts wait to be written with others.
+const COUNTS_WAIT: Duration = Duration::from_secs(1);
+/// How long the desk's thread rests while another program holds SQLite's lock.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// What became of a transaction.
+enum End {
+    /// Another program writes; nothing has begun.
+    Busy,
+    /// It was committed, or undone.
+    Over(Result<(), StoreError>),
+}
+
+/// Answers work for which a look is enough; gives the other back.
+fn answered_by_a_look(mut job: Box<dyn Job>) -> Option<Box<dyn Job>> {
+    if job.look() { job.settle(Ok(())) } else { Some(job) }
+}
+
+/// Tells the owners; answers with those that have more to do.
+fn tell(jobs: Vec<Box<dyn Job>>, end: &Result<(), StoreError>) -> Vec<Box<dyn Job>> {
+    jobs.into_iter().filter_map(|job| job.settle(end.clone())).collect()
+}
+
+impl Turn<'_> {
+    fn do_all(&mut self, counted: &Unwritten, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+        self.session.write_counts(counted)?;
+        for job in jobs {
+            // Its own time, asked for before: a clock may run foreign code, which may not run here.
+            self.now = job.asked_at();
+            job.perform(self)?;
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Does a verb in this thread, with what else lies there; leaves what would have to wait.
+    pub(super) fn do_here(self: &Arc<Self>, mut job: Box<dyn Job>) {
+        if job.look() {
+            drop(job.settle(Ok(())));
+            return;
+        }
+        if let Some(seated) = self.desk.put_and_sit_down(job)
+            && self.write(seated)
+        {
+            self.serve();
+        }
+    }
+
+    /// Leaves a verb to the desk's thread.
+    pub(super) fn do_there(self: &Arc<Self>, job: Box<dyn Job>) {
+        if self.desk.put(job) {
+            self.serve();
+        }
+    }
+
+    /// Has counts written soon.
+    pub(super) fn expect_counts(self: &Arc<Self>) {
+        if self.copies.counts.needs_writer() && self.desk.expect_counts(COUNTS_WAIT) {
+            self.serve();
+        }
+    }
+
+    /// Starts the desk's thread. It ends when the store is dropped and nothing is left to do.
+    fn serve(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        let thread = thread::Builder::new().name("idempotency-sqlite".into());
+        if let Err(error) = thread.spawn(move || inner.work()) {
+            let text = format!("no thread for the store could be started: {error}");
+            tell(self.desk.give_up_serving(), &Err(StoreError::Unavailable(text)));
+        }
+    }
+
+    fn work(self: &Arc<Self>) {
+        loop {
+            match self.desk.next() {
+                Next::Look(jobs) => self.desk.put_looked_at(jobs.into_iter().filter_map(answered_by_a_look).collect()),
+                Next::Write(seated) => drop(self.write(seated)),
+                Next::WriteCounts => self.write_counts(),
+                Next::Stop => return,
+            }
+        }
+    }
+
+    /// Does the work that lies there; answers whether the desk's thread must be started for what is left.
+    fn write(self: &Arc<Self>, seated: Seated) -> bool {
+        let Seated { session, mut jobs, entered } = seated;
+        let opened = session.map_or_else(|| self.open(), Ok);
+        let in_line = |queue: &Arc<Queue>| entered.as_ref().is_some_and(|entered| Arc::ptr_eq(entered, queue));
+        if let Some(entered) = &entered
+            && !opened.as_ref().is_ok_and(|session| in_line(session.queue()))
+        {
+            entered.leave();
+        }
+        let session = match opened {
+            Ok(session) => session,
+            Err(error) => {
+                let starts = self.desk.stand_up(None, Vec::new(), Vec::new());
+                tell(jobs, &Err(error));
+                return starts;
+            }
+        };
+        let queue = Arc::clone(session.queue());
+        if !in_line(&queue) && !queue.try_enter() {
+            return self.desk.stand_up(Some(session), jobs, Vec::new());
+        }
+        let more = self.write_in_turn(&session, &mut jobs);
+        queue.leave();
+        if !jobs.is_empty() {
+            // Another program holds SQLite's lock, one that does not stand in line.
+            let (late, left) = jobs.into_iter().partition(|job| job.due() <= Instant::now());
+            tell(late, &Err(place::locked(&self.options.path, self.options.busy_timeout)));
+            let starts = self.desk.stand_up(Some(session), left, more);
+            thread::sleep(PAUSE);
+            return starts;
+        }
+        let session = if session.is_adrift() {
+            self.close(session);
+            *self.reader() = None;
+            None
+        } else {
+            Some(session)
+        };
+        self.desk.stand_up(session, Vec::new(), more)
+    }
+
+    /// Does all of it together, or, where that fails, one after the other, as one of them may be at fault alone. Leaves
+    /// what could not be begun; answers with what has more to do.
+    fn write_in_turn(&self, session: &Session, jobs: &mut Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+        match self.transact(session, jobs) {
+            End::Busy => Vec::new(),
+            End::Over(Err(_)) if jobs.len() > 1 && !session.is_adrift() => {
+                let (mut left, mut more) = (Vec::new(), Vec::new());
+                for job in std::mem::take(jobs) {
+                    let mut alone = vec![job];
+                    match self.transact(session, &mut alone) {
+                        End::Busy => left.append(&mut alone),
+                        End::Over(result) => more.append(&mut tell(alone, &result)),
+                    }
+                }
+                *jobs = left;
+                more
+            }
+            End::Over(result) => tell(std::mem::take(jobs), &result),
+        }
+    }
+
+    /// All of it in one transaction.
+    fn transact(&self, session: &Session, jobs: &mut [Box<dyn Job>]) -> End {
+        match self.try_transact(session, jobs) {
+            Ok(()) if session.is_adrift() => End::Over(Err(place::moved(&self.options.path))),
+            Ok(()) => End::Over(Ok(())),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => End::Busy,
+            Err(error) => End::Over(Err(place::explain(&self.options.path, &error))),
+        }
+    }
+
+    fn try_transact(&self, session: &Session, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+        session.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let (before, foreign) = self.copies.begin_commit();
+        if foreign {
+            session.records.set(None);
+        }
+        let counts = &self.copies.counts;
+        let counted = if jobs.iter().any(|job| job.shows_counts()) { counts.take() } else { Unwritten::default() };
+        let (now, limits, waiters) = (Timestamp::default(), *self.limits(), &self.waiters);
+        let mut turn = Turn { session, now, limits, waiters, effects: Vec::new() };
+        let done = turn.do_all(&counted, jobs).and_then(|()| session.commit());
+        self.copies.end_commit(before);
+        match done {
+            Ok(()) if session.notice_place() => apply(turn.effects, &self.copies, &self.waiters),
+            Ok(()) => {}
+            Err(_) => {
+                session.roll_back();
+                counts.give_back(counted);
+            }
+        }
+        done
+    }
+
+    /// Writes what was counted, if it can be; else it is tried again later.
+    fn write_counts(self: &Arc<Self>) {
+        self.do_there(self.counting());
+    }
+
+    /// Ends the desk's thread, once what was counted is written.
+    pub(super) fn retire(self: &Arc<Self>) {
+        if self.copies.counts.any() {
+            self.do_here(self.counting());
+        }
+        self.desk.stop();
+    }
+
+    /// Work that writes what was counted, whose end nobody waits for.
+    fn counting(&self) -> Box<dyn Job> {
+        let (job, answer) = self.task::<()>(None, Box::new(|_| Ok(Some(()))), true);
+        drop(answer);
+        job
+    }
+}

@@ -1,0 +1,173 @@
+//! Looking at many records: by index, in parts, in sum.
+
+use rusqlite::{Row, ToSql, params};
+
+use super::row::{Kept, columns};
+use super::session::Session;
+use crate::core::clock::Timestamp;
+use crate::store::{Cursor, Page, Selector, Tally};
+
+/// Of records that are unfinished or not yet expired.
+const LIVE: &str = "(executed_at IS NULL OR expires_at > :now)";
+
+impl Session {
+    /// The keys of the records that fit.
+    pub(super) fn select(&self, selector: &Wanted, now: Timestamp) -> rusqlite::Result<Vec<Box<str>>> {
+        let one = |text: &str, sql: &str| {
+            let values: &[(&str, &dyn ToSql)] = &[(":space", &self.namespace), (":now", &now.0), (":text", &text)];
+            self.keys(sql, values)
+        };
+        match selector {
+            Wanted::ActionType(text) => one(text, &by_action()),
+            Wanted::Target(text) => one(text, &by_target()),
+            Wanted::SignalId(text) => self.by_signal(text, now),
+            Wanted::InDoubt => {
+                let unfinished = self.unfinished()?.into_iter();
+                Ok(unfinished.filter(|kept| kept.is_in_doubt(now)).map(|kept| kept.record.key).collect())
+            }
+            Wanted::ExpiringUntil(until) => self.keys(
+                "SELECT key FROM idempotency_records WHERE namespace_id = :space AND state IN ('completed', 'failed') \
+                 AND expires_at > :now AND expires_at <= :until ORDER BY expires_at",
+                &[(":space", &self.namespace), (":now", &now.0), (":until", &until.0)],
+            ),
+        }
+    }
+
+    fn keys(&self, sql: &str, values: &[(&str, &dyn ToSql)]) -> rusqlite::Result<Vec<Box<str>>> {
+        self.connection.prepare_cached(sql)?.query_map(values, |row| row.get(0))?.collect()
+    }
+
+    /// Most records are found by their key, which begins with the signal; the few others have an index of their own.
+    fn by_signal(&self, signal: &str, now: Timestamp) -> rusqlite::Result<Vec<Box<str>>> {
+        // ';' comes right after ':'.
+        let (from, to) = (format!("{signal}:"), format!("{signal};"));
+        self.keys(
+            &format!(
+                "SELECT key FROM idempotency_records WHERE key >= :from AND key < :to AND namespace_id = :space \
+                 AND signal_id = :signal AND {LIVE} UNION ALL SELECT key FROM idempotency_records \
+                 WHERE namespace_id = :space AND signal_id = :signal \
+                 AND substr(key, 1, length(signal_id) + 1) <> signal_id || ':' AND {LIVE}"
+            ),
+            &[(":space", &self.namespace), (":now", &now.0), (":from", &from), (":to", &to), (":signal", &signal)],
+        )
+    }
+
+    /// All rows in progress or in doubt.
+    fn unfinished(&self) -> rusqlite::Result<Vec<Kept>> {
+        const UNFINISHED: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM idempotency_records WHERE namespace_id = ?1 AND state IN ('in_doubt', 'in_progress')"
+        );
+        self.connection.prepare_cached(UNFINISHED)?.query_map([self.namespace], Kept::of)?.collect()
+    }
+
+    /// A part of all live records, in the order of their keys.
+    pub(super) fn scan(&self, from: Option<&Cursor>, limit: usize, now: Timestamp) -> rusqlite::Result<Page> {
+        const SCAN: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM idempotency_records WHERE key > ?1 AND namespace_id = ?2 AND (executed_at IS NULL OR expires_at > ?3) \
+             ORDER BY key LIMIT ?4"
+        );
+        let limit = i64::try_from(limit.max(1)).unwrap_or(i64::MAX);
+        let after = from.map_or("", |cursor| &cursor.0);
+        let mut statement = self.connection.prepare_cached(SCAN)?;
+        let rows = statement.query_map((after, self.namespace, now.0, limit), Kept::of)?;
+        let records = rows.map(|row| row.map(|kept| kept.seen(now))).collect::<rusqlite::Result<Vec<_>>>()?;
+        let whole = i64::try_from(records.len()).is_ok_and(|count| count == limit);
+        let next = records.last().filter(|_| whole).map(|record| Cursor(record.key.clone()));
+        Ok(Page { records, next })
+    }
+
+    /// What was counted and what is held.
+    pub(super) fn tally(&self, now: Timestamp) -> rusqlite::Result<Tally> {
+        const FINISHED: &str = "SELECT count(*) FROM idempotency_records WHERE namespace_id = ?1 \
+                                AND state IN ('completed', 'failed') AND expires_at > ?2";
+        const OLDEST: &str = "SELECT executed_at FROM idempotency_records WHERE namespace_id = ?1 \
+                              AND executed_at IS NOT NULL AND expires_at > ?2 ORDER BY executed_at LIMIT 1";
+        const NEWEST: &str = "SELECT executed_at FROM idempotency_records WHERE namespace_id = ?1 \
+                              AND executed_at IS NOT NULL AND expires_at > ?2 ORDER BY executed_at DESC LIMIT 1";
+        let mut tally = self.counters()?;
+        tally.finished =
+            self.connection.prepare_cached(FINISHED)?.query_row((self.namespace, now.0), |row| row.get(0))?;
+        let mut seen = |time: Timestamp| {
+            tally.oldest = Some(tally.oldest.map_or(time, |oldest| oldest.min(time)));
+            tally.newest = tally.newest.max(Some(time));
+        };
+        for end in [OLDEST, NEWEST] {
+            let at = |row: &Row<'_>| row.get(0).map(Timestamp);
+            let mut statement = self.connection.prepare_cached(end)?;
+            if let Some(time) = statement.query_map((self.namespace, now.0), at)?.next() {
+                seen(time?);
+            }
+        }
+        for kept in self.unfinished()? {
+            seen(kept.record.started_at);
+            if kept.is_in_doubt(now) {
+                tally.in_doubt += 1;
+            } else {
+                tally.in_progress += 1;
+            }
+        }
+        Ok(tally)
+    }
+
+    fn counters(&self) -> rusqlite::Result<Tally> {
+        const COUNTERS: &str = "SELECT name, value FROM idempotency_counters WHERE namespace_id = ?1";
+        let mut tally = Tally::default();
+        let mut statement = self.connection.prepare_cached(COUNTERS)?;
+        let mut rows = statement.query(params![self.namespace])?;
+        while let Some(row) = rows.next()? {
+            let value = row.get(1)?;
+            match row.get_ref(0)?.as_str()? {
+                "hits" => tally.hits = value,
+                "duplicates" => tally.duplicates_prevented = value,
+                "misses" => tally.misses = value,
+                "expired_cleaned" => tally.expired_cleaned = value,
+                "evicted" => tally.evicted = value,
+                // A counter of a newer version.
+                _ => {}
+            }
+        }
+        Ok(tally)
+    }
+}
+
+/// A [`Selector`] that waits for its turn.
+pub(super) enum Wanted {
+    ActionType(Box<str>),
+    Target(Box<str>),
+    SignalId(Box<str>),
+    InDoubt,
+    ExpiringUntil(Timestamp),
+}
+
+impl Wanted {
+    pub(super) fn new(selector: Selector<'_>, now: Timestamp) -> Self {
+        match selector {
+            Selector::ActionType(text) => Self::ActionType(text.into()),
+            Selector::Target(text) => Self::Target(text.into()),
+            Selector::SignalId(text) => Self::SignalId(text.into()),
+            Selector::InDoubt => Self::InDoubt,
+            Selector::ExpiringWithin(span) => Self::ExpiringUntil(now.after(span)),
+        }
+    }
+}
+
+fn by_action() -> String {
+    format!("SELECT key FROM idempotency_records WHERE namespace_id = :space AND action_type = :text AND {LIVE}")
+}
+
+/// Targets come second in their index: each action type is visited once.
+fn by_target() -> String {
+    format!(
+        "WITH RECURSIVE actions (name) AS (\
+         SELECT min(action_type) FROM idempotency_records WHERE namespace_id = :space \
+         UNION ALL SELECT (SELECT min(action_type) FROM idempotency_records \
+         WHERE namespace_id = :space AND action_type > actions.name) FROM actions WHERE actions.name IS NOT NULL) \
+         SELECT key FROM actions JOIN idempotency_records ON namespace_id = :space AND action_type = actions.name \
+         AND target = :text WHERE {LIVE} UNION ALL \
+         SELECT key FROM idempotency_records WHERE namespace_id = :space AND action_type IS NULL AND target = :text AND {LIVE}"
+    )
+}

@@ -1,0 +1,297 @@
+//! Records in a file on this host, shared by any number of processes.
+//!
+//! Every verb that writes is done in a transaction that holds SQLite's write lock from its start, so what it reads is what
+//! it decides upon. Verbs that are asked for at the same time share a transaction, and with it the sync. What only
+//! reads uses a second connection and waits for no writer. Duplicates of a completed action are answered from copies in
+//! this process; what they count is written a moment later.
+//!
+//! Time is the host's wall clock, which all its processes share.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use self::claim::Asked;
+use self::copies::Copies;
+use self::desk::{Desk, Fault, Job, Look, Progress, Task, Verb};
+use self::errand::{Answer, Trip};
+use self::hold::Marking;
+use self::look::Wanted;
+use self::session::Session;
+use self::turn::Turn;
+use self::waiters::Waiters;
+use self::wal_index::WalIndex;
+use super::{
+    ClaimRequest, Claimed, Cursor, Ending, Held, Hit, Hold, Limits, MarkRequest, Page, Queued, Reply, Resolution,
+    Selector, Store, Tally,
+};
+use crate::core::clock::{Clock, Span};
+use crate::core::error::StoreError;
+use crate::core::record::Record;
+
+mod claim;
+mod copies;
+mod desk;
+mod errand;
+mod fork;
+mod hold;
+mod lead;
+mod look;
+mod options;
+mod place;
+mod row;
+mod session;
+mod turn;
+mod upkeep;
+mod waiters;
+mod wal_index;
+
+pub use self::options::{Options, Synchronous};
+pub use self::session::{SCHEMA, VERSION};
+
+/// A store in a file.
+pub struct SqliteStore(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    clock: Arc<dyn Clock>,
+    limits: Mutex<Limits>,
+    desk: Desk,
+    reader: Mutex<Option<Session>>,
+    copies: Copies,
+    waiters: Arc<Waiters>,
+}
+
+impl SqliteStore {
+    /// The store in a file, which is made if there is none; the error says what is wrong with the file or its place.
+    pub fn open(options: Options, clock: Arc<dyn Clock>, limits: Limits) -> Result<Self, StoreError> {
+        let inner = Inner {
+            options,
+            clock,
+            limits: Mutex::new(limits),
+            desk: Desk::default(),
+            reader: Mutex::default(),
+            copies: Copies::new(),
+            waiters: Arc::default(),
+        };
+        let session = inner.open()?;
+        inner.desk.keep(session);
+        Ok(Self(Arc::new(inner)))
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        mut verb: impl FnMut(&mut Turn<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Reply<T> {
+        self.ask(None, Box::new(move |turn| verb(turn).map(Some)), false)
+    }
+
+    /// Reads without waiting for a writer, unless counts are to be written first.
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl Fn(&Session) -> rusqlite::Result<T> + Send + Sync + 'static,
+    ) -> Reply<T> {
+        let read = Arc::new(read);
+        let (inner, reader) = (Arc::clone(&self.0), Arc::clone(&read));
+        let look: Look<T> = Box::new(move || {
+            if inner.copies.counts.any() {
+                return None;
+            }
+            inner.reading(|session| reader(session)).map(Ok)
+        });
+        self.ask(Some(look), Box::new(move |turn| Ok(Some(read(turn.session)?))), true)
+    }
+
+    fn ask<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, shows_counts: bool) -> Reply<T> {
+        let (job, answer) = self.0.task(look, verb, shows_counts);
+        Reply::Queued(Queued { answer: Box::pin(answer), errand: Box::new(Trip::new(&self.0, job)) })
+    }
+}
+
+impl Inner {
+    /// A verb to be done, and where its answer comes.
+    fn task<T: Send + 'static>(
+        &self,
+        look: Option<Look<T>>,
+        verb: Verb<T>,
+        shows_counts: bool,
+    ) -> (Box<dyn Job>, Answer<T>) {
+        let (sender, receiver) = oneshot::channel();
+        let (progress, due) = (Progress::default(), Instant::now() + self.options.busy_timeout);
+        let answer = Answer::new(receiver, progress.clone(), due, self.options.path.clone());
+        let asked_at = self.clock.now();
+        (Box::new(Task { look, verb, shows_counts, done: None, sender, progress, due, asked_at }), answer)
+    }
+
+    /// Opens a connection to write, and watches the file through it.
+    fn open(&self) -> Result<Session, StoreError> {
+        let session = Session::open(&self.options)?;
+        // SAFETY: the copies are detached before the connection is closed: see `close`. Measured reason: see `WalIndex`.
+        let index = unsafe { WalIndex::of(&session.connection) };
+        self.copies.attach(index);
+        Ok(session)
+    }
+
+    /// Closes a connection that wrote.
+    fn close(&self, session: Session) {
+        self.copies.detach();
+        drop(session);
+    }
+
+    fn limits(&self) -> MutexGuard<'_, Limits> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Option<Session>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads; `None` where that fails, so that the writer meets the fault, and says what it is.
+    fn reading<T>(&self, read: impl FnOnce(&Session) -> rusqlite::Result<T>) -> Option<T> {
+        let mut reader = self.reader();
+        if reader.is_none() {
+            *reader = Session::open(&self.options).ok();
+        }
+        let answer = read(reader.as_ref()?).ok();
+        if answer.is_none() {
+            *reader = None;
+        }
+        answer
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("options", &self.0.options).finish_non_exhaustive()
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.0.retire();
+    }
+}
+
+impl Store for SqliteStore {
+    fn claim(&self, request: &ClaimRequest<'_>) -> Reply<Claimed> {
+        let asked = Arc::new(Asked::new(request));
+        let (inner, looked, now) = (Arc::clone(&self.0), Arc::clone(&asked), self.0.clock.now());
+        let look: Look<Claimed> = Box::new(move || {
+            let answer = inner.look_at_claim(&looked, now);
+            inner.expect_counts();
+            answer
+        });
+        self.ask(Some(look), Box::new(move |turn| turn.claim(&asked).map(Some)), false)
+    }
+
+    fn replay(&self, request: &ClaimRequest<'_>) -> Option<Reply<Claimed>> {
+        let claimed = self.0.copies.replay(request, self.0.clock.now())?;
+        self.0.expect_counts();
+        Some(Reply::Ready(Ok(claimed)))
+    }
+
+    fn renew(&self, holds: &[Hold], lease: Span) -> Reply<Vec<Hold>> {
+        let holds = holds.to_vec();
+        self.write(move |turn| turn.renew(&holds, lease))
+    }
+
+    fn dispatch(&self, hold: &Hold) -> Reply<Held> {
+        let hold = hold.clone();
+        self.write(move |turn| turn.dispatch(&hold))
+    }
+
+    fn finish(&self, hold: &Hold, ending: Ending) -> Reply<Held> {
+        let hold = hold.clone();
+        self.write(move |turn| turn.finish(&hold, &ending))
+    }
+
+    fn mark(&self, request: MarkRequest<'_>) -> Reply<usize> {
+        let marking = Marking::new(request);
+        self.write(move |turn| turn.mark(&marking))
+    }
+
+    fn resolve(&self, key: &str, resolution: Resolution) -> Reply<()> {
+        let key = Box::<str>::from(key);
+        self.write(move |turn| turn.resolve(&key, &resolution))
+    }
+
+    fn check(&self, key: &str) -> Reply<Option<Hit>> {
+        let key = Box::<str>::from(key);
+        let (inner, looked, now) = (Arc::clone(&self.0), key.clone(), self.0.clock.now());
+        let look: Look<Option<Hit>> = Box::new(move || {
+            let answer = inner.look_up(&looked, now);
+            inner.expect_counts();
+            answer
+        });
+        self.ask(Some(look), Box::new(move |turn| turn.check(&key).map(Some)), false)
+    }
+
+    fn get(&self, key: &str) -> Reply<Option<Record>> {
+        let (key, now) = (Box::<str>::from(key), self.0.clock.now());
+        self.read(move |session| Ok(session.find_live(&key, now)?.map(|kept| kept.seen(now))))
+    }
+
+    fn find(&self, selector: Selector<'_>) -> Reply<Vec<Box<str>>> {
+        let now = self.0.clock.now();
+        let wanted = Wanted::new(selector, now);
+        self.read(move |session| session.select(&wanted, now))
+    }
+
+    fn scan(&self, from: Option<Cursor>, limit: usize) -> Reply<Page> {
+        let now = self.0.clock.now();
+        self.read(move |session| session.scan(from.as_ref(), limit, now))
+    }
+
+    fn cleanup_expired(&self) -> Reply<u64> {
+        let mut sum = 0;
+        self.ask(None, Box::new(move |turn| turn.cleanup_part(&mut sum)), false)
+    }
+
+    fn remove_oldest(&self, count: u64) -> Reply<u64> {
+        let mut sum = 0;
+        self.ask(None, Box::new(move |turn| turn.remove_oldest_part(count, &mut sum)), false)
+    }
+
+    fn clear(&self, key: &str) -> Reply<bool> {
+        let key = Box::<str>::from(key);
+        self.write(move |turn| turn.clear(&key))
+    }
+
+    fn clear_all(&self) -> Reply<u64> {
+        let (mut last, mut sum) = (None, 0);
+        self.ask(None, Box::new(move |turn| turn.clear_part(&mut last, &mut sum)), false)
+    }
+
+    fn tally(&self) -> Reply<Tally> {
+        let now = self.0.clock.now();
+        self.read(move |session| session.tally(now))
+    }
+
+    fn reset_tally(&self) -> Reply<()> {
+        self.ask(None, Box::new(|turn| turn.reset_tally().map(Some)), true)
+    }
+
+    fn set_limits(&self, limits: Limits) {
+        *self.0.limits() = limits;
+    }
+
+    fn flush(&self) -> Reply<()> {
+        let inner = Arc::clone(&self.0);
+        let look: Look<()> = Box::new(move || (!inner.copies.counts.any()).then_some(Ok(())));
+        self.ask(Some(look), Box::new(|_| Ok(Some(()))), true)
+    }
+
+    fn look_again(&self) -> Duration {
+        Duration::from_millis(20)
+    }
+
+    fn before_fork(&self) {
+        fork::freeze(&self.0);
+    }
+
+    fn after_fork(&self, in_child: bool) {
+        fork::thaw(&self.0, in_child);
+    }
+}
