@@ -145,7 +145,10 @@ def idempotency(script: Path, environ: dict[str, str]) -> Iterator[Commands]:
     yield commands
     for running in commands.running:
         running.kill()
-        running.communicate()
+        running.wait()
+        for stream in (running.stdin, running.stdout, running.stderr):
+            if stream is not None:
+                stream.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The shell sessions that pages show are run: what follows a `$` line is what it prints, … standing for any text."""
+"""The sessions with the command that pages show are run: … stands for any text in what a `$` line prints."""
 
 import os
 import re
@@ -10,9 +10,8 @@ import pytest
 from tests.cli.conftest import Commands
 
 ROOT = Path(__file__).parents[2]
-PAGES = [
-    page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if "```console" in page.read_text()
-]
+OURS = re.compile(r"^\$ idempotency ", re.MULTILINE)
+PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if OURS.search(page.read_text())]
 END = "\x1e"
 
 

@@ -85,7 +85,7 @@ def test_a_wait_that_is_interrupted_leaves_the_other_alone(idempotency: Commands
     first = idempotency.start("s1", *command)
     assert first.stdout is not None
     assert first.stdout.readline() == b"ready\n"
-    waiting = idempotency.at_terminal(*ONCE, "s1", "--", *command)
+    waiting = idempotency.at_terminal(*ONCE, "s1", "--wait-timeout", "20s", "--", *command)
     waiting.read_until(b"waiting up to")
     waiting.type(b"\x03")
     assert waiting.close() == 130

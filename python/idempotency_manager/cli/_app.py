@@ -14,7 +14,7 @@ from idempotency_manager.exceptions import IdempotencyError
 from . import _completion, _keys, _look, _mend, _run
 from ._exit import CODES_HELP, RUN_OFFSET, CommandError, Exit, code_of
 from ._options import common, session
-from ._output import printable, without_secrets
+from ._output import NoReaderError, printable, without_secrets
 from ._session import Session
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ def run_command_line(arguments: Sequence[str], session: Session | None = None) -
     try:
         answer = cli.main(list(arguments), prog_name="idempotency", standalone_mode=False, obj=here)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Nobody reads on: `idempotency list | head`. The interpreter would complain when it flushes at exit.
+    except (BrokenPipeError, NoReaderError):  # the interpreter would complain when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.NO_READER
     except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001 - here every error becomes a line and a code

@@ -66,6 +66,12 @@ class _Filter:
         return self._expires is None or (record.executed_at is not None and record.expires_at <= self._expires)
 
 
+def held(manager: IdempotencyManager) -> int:
+    """Count the records in all states."""
+    stats = manager.stats()
+    return stats.total_cached + stats.in_progress + stats.in_doubt
+
+
 def _moved(now: datetime, by: timedelta | None, direction: int) -> datetime | None:
     return None if by is None else now + direction * by
 
@@ -87,5 +93,5 @@ def selected(
     records = manager.iter_records(
         signal_id=options["signal"], state=State.IN_DOUBT if options["state"] == ("in_doubt",) else None
     )
-    passed = track(records, lambda: manager.stats().total_cached, what)
+    passed = track(records, lambda: held(manager), what)
     return islice(filter(_Filter(options).takes, passed), limit)

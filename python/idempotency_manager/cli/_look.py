@@ -14,7 +14,7 @@ from idempotency_manager import State
 from ._exit import CommandError, Exit
 from ._filters import filters, selected
 from ._options import common, session
-from ._output import brief, count, json_line, line, moment, printable, reason, span, table, to_json, whole
+from ._output import brief, count, json_line, line, moment, reason, span, table, to_json, whole
 from ._progress import busy
 
 if TYPE_CHECKING:
@@ -71,14 +71,13 @@ def list_records(context: click.Context, /, **options: Any) -> None:
             if heading:
                 line(heading)
                 heading = ""
-            sys.stdout.write(f"{_row(record, datetime.now(UTC))}\n")
+            line(_row(record, datetime.now(UTC)))
 
 
 def _row(record: IdempotencyRecord, now: datetime) -> str:
     left = span(record.expires_at - now) if record.executed_at else "-"
     tries = record.attempt_count
-    key = printable(record.key)
-    return f"{record.state:<11}  {span(now - record.started_at):>5}  {left:>5}  {tries:>5}  {key}"
+    return f"{record.state:<11}  {span(now - record.started_at):>5}  {left:>5}  {tries:>5}  {record.key}"
 
 
 @click.command(epilog="\b\nExamples:\n  idempotency show invoice-42:create_card:trello:5041bf1f713df204")

@@ -12,6 +12,7 @@ from idempotency_manager._types import State
 from idempotency_manager.exceptions import NotInDoubtError
 
 from ._exit import CommandError, Exit
+from ._filters import held
 from ._options import common, read_json, session
 from ._output import count, json_line, line, printable
 from ._progress import busy
@@ -112,9 +113,9 @@ def _clear_all(context: click.Context, manager: IdempotencyManager, *, yes: bool
     if not yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise CommandError("this is no terminal to ask at: give --yes to clear all records", Exit.USAGE)
-        held = count(manager.stats().total_cached, "record")
+        found = count(held(manager), "record")
         place = printable(f"{manager.config.store}, namespace {manager.config.namespace}")
-        click.confirm(f"Forget {held} of {place}? What they name may run again", abort=True, err=True)
+        click.confirm(f"Forget {found} of {place}? What they name may run again", abort=True, err=True)
     with busy("clearing"):
         cleared = manager.clear_all()
     if here.json:

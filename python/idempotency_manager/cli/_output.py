@@ -68,9 +68,20 @@ def reason(error: str | None) -> str:
 # ---------------------------------------------------------------- lines
 
 
+class NoReaderError(Exception):
+    """Whoever read the output has gone: `idempotency list | head`."""
+
+
 def line(text: str) -> None:
     """Print a line for people."""
-    sys.stdout.write(f"{printable(text)}\n")
+    _write(f"{printable(text)}\n")
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+    except BrokenPipeError:
+        raise NoReaderError from None  # click would take the other for its own
 
 
 def table(rows: Iterable[tuple[str, object]]) -> None:
@@ -83,7 +94,7 @@ def table(rows: Iterable[tuple[str, object]]) -> None:
 
 def json_line(fields: Mapping[str, Any]) -> None:
     """Print one JSON object on a line."""
-    sys.stdout.write(f"{to_json(fields)}\n")
+    _write(f"{to_json(fields)}\n")
 
 
 def to_json(value: object) -> str:

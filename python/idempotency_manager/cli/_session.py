@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from idempotency_manager import IdempotencyManager
 from idempotency_manager._environment import config_from_environment
-from idempotency_manager._store_url import StoreUrl
+from idempotency_manager._settings import read_field
 
 from ._exit import CommandError, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from idempotency_manager._store_url import StoreUrl
 
 _NO_STORE = "say which store: --store sqlite:///path.db, or set IDEMPOTENCY_STORE"
 _MEMORY = "memory:// lives and dies with its process, so this command would find it empty and leave nothing behind"
@@ -46,9 +48,9 @@ class Session:
             environ.pop("IDEMPOTENCY_NAMESPACE", None)
         fields = config_from_environment(environ)
         if self.store is not None:
-            fields["store"] = StoreUrl(self.store, "--store")
+            fields["store"] = read_field("store", self.store, "--store")
         if self.namespace is not None:
-            fields["namespace"] = self.namespace
+            fields["namespace"] = read_field("namespace", self.namespace, "--namespace")
         return fields
 
     def open(self, *, create: bool = False, **changes: Any) -> IdempotencyManager:
