@@ -80,12 +80,13 @@ def test_whoever_is_killed_leaves_the_action_in_doubt_at_once(
     assert count() == 1
 
 
+@pytest.mark.timeout(30)  # the wait itself would end after a minute
 def test_a_wait_that_is_interrupted_leaves_the_other_alone(idempotency: Commands) -> None:
     command = ("sh", "-c", "echo ready; exec cat")
     first = idempotency.start("s1", *command)
     assert first.stdout is not None
     assert first.stdout.readline() == b"ready\n"
-    waiting = idempotency.at_terminal(*ONCE, "s1", "--wait-timeout", "20s", "--", *command)
+    waiting = idempotency.at_terminal(*ONCE, "s1", "--", *command)
     waiting.read_until(b"waiting up to")
     waiting.type(b"\x03")
     assert waiting.close() == 130
