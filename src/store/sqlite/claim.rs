@@ -131,9 +131,9 @@ impl Session {
     fn insert(&self, asked: &Asked, now: Timestamp) -> rusqlite::Result<Option<Fence>> {
         const INSERT: &str = concat!(
             "INSERT INTO idempotency_records (fence, namespace_id, key, state, latch, signal_id, action_type, target, \
-             fingerprint, owner, owner_process, attempts, started_at, lease_until, expires_at, params, context) VALUES (",
+             fingerprint, owner, owner_process, attempts, started_at, lease_until, expires_at, params, context, settled) VALUES (",
             next_fence!(),
-            ", ?1, ?2, 'in_progress', ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, ?10, ?11, ?12, ?13, ?14) \
+            ", ?1, ?2, 'in_progress', ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, ?10, ?11, ?12, ?13, ?14, 0) \
              ON CONFLICT (key, namespace_id) DO NOTHING RETURNING fence"
         );
         let mut statement = self.connection.prepare_cached(INSERT)?;
@@ -174,8 +174,8 @@ impl Session {
             ", state = 'in_progress', latch = :latch, signal_id = :signal, action_type = :action, target = :target, \
              fingerprint = :fingerprint, owner = :owner, owner_process = :process, attempts = :attempts, \
              started_at = :start, lease_until = :lease, executed_at = NULL, expires_at = :expires, result = NULL, \
-             error = NULL, error_type = NULL, error_args = NULL, params = :params, context = :context \
-             WHERE fence = :fence RETURNING fence"
+             error = NULL, error_type = NULL, error_args = NULL, params = :params, context = :context, \
+             settled = 0 WHERE fence = :fence RETURNING fence"
         );
         self.connection.prepare_cached(OVER)?.query_row(
             named_params! {
@@ -208,12 +208,12 @@ impl Session {
 
 impl Inner {
     /// The copy of a completed record, made now if there is none yet; `None` where the file can't be read.
-    fn peek(&self, key: &str) -> Option<Seen> {
+    fn peek(&self, key: &str, at: Option<&Session>) -> Option<Seen> {
         if let Some(copy) = self.copies.get(key) {
             return Some(Seen::Completed(copy));
         }
         let reading = self.copies.begin_reading();
-        let seen = self.reading(|session| session.peek(key))?;
+        let seen = self.reading(at, |session| session.peek(key))?;
         if let (Seen::Completed(copy), Some(reading)) = (&seen, reading) {
             self.copies.keep(reading, copy);
         }
@@ -221,8 +221,13 @@ impl Inner {
     }
 
     /// Answers a claim without writing, where it is a duplicate of what is completed or has to wait.
-    pub(super) fn look_at_claim(&self, asked: &Asked, now: Timestamp) -> Option<Result<Claimed, StoreError>> {
-        match self.peek(&asked.key)? {
+    pub(super) fn look_at_claim(
+        &self,
+        asked: &Asked,
+        now: Timestamp,
+        at: Option<&Session>,
+    ) -> Option<Result<Claimed, StoreError>> {
+        match self.peek(&asked.key, at)? {
             Seen::Completed(copy) if copy.answers(&asked.request(), now) => {
                 Some(Ok(self.copies.counts.replayed(&copy)))
             }
@@ -231,7 +236,7 @@ impl Inner {
             Seen::Other => {
                 // Enlisted first, so that an end between the two misses no waiter.
                 let wait = self.waiters.enlist(&asked.key);
-                let kept = self.reading(|session| session.find(&asked.key))??;
+                let kept = self.reading(at, |session| session.find(&asked.key))??;
                 let decision = decide(Some(kept.stored(now)), asked.asks(), now);
                 (decision == Decision::Busy).then(|| Ok(Claimed::Busy(Box::pin(wait))))
             }
@@ -241,8 +246,13 @@ impl Inner {
 
 impl Inner {
     /// Looks a result up without writing; `None` where that can't be.
-    pub(super) fn look_up(&self, key: &str, now: Timestamp) -> Option<Result<Option<Hit>, StoreError>> {
-        let copy = match self.peek(key)? {
+    pub(super) fn look_up(
+        &self,
+        key: &str,
+        now: Timestamp,
+        at: Option<&Session>,
+    ) -> Option<Result<Option<Hit>, StoreError>> {
+        let copy = match self.peek(key, at)? {
             Seen::Absent => None,
             Seen::Completed(copy) => Some(copy),
             Seen::Other => return None,
@@ -295,6 +305,7 @@ impl Turn<'_> {
 
     fn begun(&mut self, fence: Fence, evicted: usize) -> Claimed {
         self.after_commit(Effect::Miss);
+        self.session.leave_unsettled();
         let records = &self.session.records;
         records.set(records.get().map(|count| count + 1));
         Claimed::Run(Begun { fence, attempts: 1, evicted })
@@ -329,6 +340,7 @@ impl Turn<'_> {
     fn begin_again(&mut self, kept: &Kept, asked: &Asked, start: Timestamp) -> rusqlite::Result<Begun> {
         let expired = kept.has_expired(self.now);
         let attempts = if expired { 1 } else { kept.record.attempts.saturating_add(1) };
+        self.session.leave_unsettled();
         let fence = self.session.claim_over(kept, asked, start, attempts, self.now)?;
         self.after_commit(Effect::Miss);
         if expired {

@@ -183,8 +183,8 @@ impl Copies {
         (header, foreign)
     }
 
-    /// Called by the writer after its transaction, committed or not.
-    pub(super) fn end_commit(&self, before: Header) {
+    /// Called by the writer after its transaction, committed or not; answers with the header.
+    pub(super) fn end_commit(&self, before: Header) -> Header {
         let mut valid = self.write();
         valid.committing = false;
         let header = valid.index.as_ref().map(WalIndex::header).unwrap_or_default();
@@ -193,6 +193,7 @@ impl Copies {
         } else {
             valid.notice(header);
         }
+        header
     }
 
     /// Keeps a record that this process has just written.

@@ -58,28 +58,39 @@ impl Progress {
     }
 }
 
+/// What must be written before a verb is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Needs {
+    /// Nothing.
+    Nothing,
+    /// What was counted, since it shows counts.
+    Counts,
+    /// That, and the records that the indexes do not have yet, since it asks them.
+    Indexes,
+}
+
 /// A piece of work.
 pub(super) trait Job: Send {
     fn progress(&self) -> &Progress;
     fn due(&self) -> Instant;
     fn asked_at(&self) -> Timestamp;
-    /// Whether it shows what was counted, so that this must be written first.
-    fn shows_counts(&self) -> bool;
-    /// Answers without writing, if that can be.
-    fn look(&mut self) -> bool;
+    /// What must be written before it.
+    fn needs(&self) -> Needs;
+    /// Answers without writing, if that can be, through this connection or one for reading.
+    fn look(&mut self, at: Option<&Session>) -> bool;
     fn perform(&mut self, turn: &mut Turn<'_>) -> rusqlite::Result<()>;
     /// Tells its owner what became of it; answers with itself where it has more to do.
     fn settle(self: Box<Self>, end: Result<(), StoreError>) -> Option<Box<dyn Job>>;
 }
 
-/// Looks for an answer without writing.
-pub(super) type Look<T> = Box<dyn FnMut() -> Option<Result<T, StoreError>> + Send>;
+/// Looks for an answer without writing, through this connection or one for reading.
+pub(super) type Look<T> = Box<dyn FnMut(Option<&Session>) -> Option<Result<T, StoreError>> + Send>;
 
 /// A verb that is asked for.
 pub(super) struct Task<T> {
     pub(super) look: Option<Look<T>>,
     pub(super) verb: Verb<T>,
-    pub(super) shows_counts: bool,
+    pub(super) needs: Needs,
     pub(super) done: Option<Result<T, StoreError>>,
     pub(super) sender: oneshot::Sender<Result<T, StoreError>>,
     pub(super) progress: Progress,
@@ -100,12 +111,12 @@ impl<T: Send + 'static> Job for Task<T> {
         self.asked_at
     }
 
-    fn shows_counts(&self) -> bool {
-        self.shows_counts
+    fn needs(&self) -> Needs {
+        self.needs
     }
 
-    fn look(&mut self) -> bool {
-        self.done = self.look.as_mut().and_then(|look| look());
+    fn look(&mut self, at: Option<&Session>) -> bool {
+        self.done = self.look.as_mut().and_then(|look| look(at));
         self.done.is_some()
     }
 
@@ -158,6 +169,8 @@ struct State {
     /// Whether the desk's own thread runs.
     served: bool,
     stops: bool,
+    /// Whether a thread waits to fork.
+    forks: bool,
     /// When counts are to be written.
     write_counts_at: Option<Instant>,
 }
@@ -166,7 +179,10 @@ struct State {
 #[derive(Default)]
 pub(super) struct Desk {
     state: Mutex<State>,
-    changed: Condvar,
+    /// Wakes the desk's thread.
+    wanted: Condvar,
+    /// Wakes who waits to fork.
+    vacated: Condvar,
 }
 
 /// What the desk's thread is to do next.
@@ -203,19 +219,25 @@ impl Desk {
     pub(super) fn put(&self, job: Box<dyn Job>) -> bool {
         let mut state = self.lock();
         state.fresh.push(job);
-        self.changed.notify_all();
+        self.wanted.notify_one();
         !std::mem::replace(&mut state.served, true)
+    }
+
+    /// Sits down if the seat is free, without work as yet.
+    pub(super) fn sit_down(&self) -> Option<Seated> {
+        self.lock().sit_down(0)
+    }
+
+    /// Takes what else there is to do.
+    pub(super) fn take_more(&self, seated: &mut Seated) {
+        seated.jobs.append(&mut self.lock().take_jobs(BATCH));
     }
 
     /// Puts work at the end of the queue, and sits down if the seat is free.
     pub(super) fn put_and_sit_down(&self, job: Box<dyn Job>) -> Option<Seated> {
         let mut state = self.lock();
         state.jobs.push_back(job);
-        let seated = state.sit_down();
-        if seated.is_none() && state.served {
-            self.changed.notify_all();
-        }
-        seated
+        state.sit_down(BATCH)
     }
 
     /// Puts what a look could not answer at the end of the queue.
@@ -235,7 +257,7 @@ impl Desk {
     pub(super) fn expect_counts(&self, within: Duration) -> bool {
         let mut state = self.lock();
         state.write_counts_at = Some(Instant::now() + within);
-        self.changed.notify_all();
+        self.wanted.notify_one();
         !std::mem::replace(&mut state.served, true)
     }
 
@@ -246,8 +268,14 @@ impl Desk {
         state.put_back(left);
         state.jobs.extend(more);
         state.seat = Seat::Free(session);
-        self.changed.notify_all();
-        !state.jobs.is_empty() && !std::mem::replace(&mut state.served, true)
+        if state.forks {
+            self.vacated.notify_all();
+        }
+        if state.jobs.is_empty() {
+            return false;
+        }
+        self.wanted.notify_one();
+        !std::mem::replace(&mut state.served, true)
     }
 
     /// The desk's thread, at its next piece of work: waits for one, then for its turn among the processes.
@@ -258,7 +286,7 @@ impl Desk {
                 return Next::Look(std::mem::take(&mut state.fresh));
             }
             if !state.jobs.is_empty()
-                && let Some(mut seated) = state.sit_down()
+                && let Some(mut seated) = state.sit_down(BATCH)
             {
                 let Some(session) = &seated.session else { return Next::Write(seated) };
                 let queue = Arc::clone(session.queue());
@@ -292,22 +320,24 @@ impl Desk {
                 return Next::Stop;
             }
             let left = due.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.wanted.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Has the thread end when nothing is left to do.
     pub(super) fn stop(&self) {
         self.lock().stops = true;
-        self.changed.notify_all();
+        self.wanted.notify_one();
     }
 
     /// Waits until nobody writes, closes the connection, and keeps the lock: for the thread that is about to fork.
     pub(super) fn freeze(&self, close: impl FnOnce(Session)) -> Frozen<'_> {
         let mut state = self.lock();
+        state.forks = true;
         while matches!(state.seat, Seat::Taken) {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.vacated.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.forks = false;
         if let Seat::Free(session) | Seat::InLine(session, _) = &mut state.seat
             && let Some(session) = session.take()
         {
@@ -336,22 +366,22 @@ impl Frozen<'_> {
 }
 
 impl State {
-    fn sit_down(&mut self) -> Option<Seated> {
+    fn sit_down(&mut self, most: usize) -> Option<Seated> {
         let Seat::Free(session) = &mut self.seat else { return None };
         let session = session.take();
         self.seat = Seat::Taken;
-        Some(Seated { session, jobs: self.take_jobs(), entered: None })
+        Some(Seated { session, jobs: self.take_jobs(most), entered: None })
     }
 
     fn sit_down_from_line(&mut self) -> Option<Seated> {
         let Seat::InLine(session, _) = &mut self.seat else { return None };
         let session = session.take();
         self.seat = Seat::Taken;
-        Some(Seated { session, jobs: self.take_jobs(), entered: None })
+        Some(Seated { session, jobs: self.take_jobs(BATCH), entered: None })
     }
 
-    fn take_jobs(&mut self) -> Vec<Box<dyn Job>> {
-        let count = self.jobs.len().min(BATCH);
+    fn take_jobs(&mut self, most: usize) -> Vec<Box<dyn Job>> {
+        let count = self.jobs.len().min(most);
         self.jobs.drain(..count).filter(|job| job.progress().change(WAITING, STARTED)).collect()
     }
 

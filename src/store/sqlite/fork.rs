@@ -46,8 +46,12 @@ pub(super) fn freeze(inner: &Arc<Inner>) {
         if let Some(session) = reader.take() {
             session.close_quickly();
         }
+        let mut checkpoints = lent.checkpoints.lock();
+        if let Some(session) = checkpoints.take() {
+            session.close_quickly();
+        }
         let limits: MutexGuard<'static, Limits> = lent.limits();
-        let _others = Box::new((reader, limits, lent.copies.freeze()));
+        let _others = Box::new((reader, checkpoints, limits, lent.copies.freeze()));
         all.push(Frozen { desk, waiters: lent.waiters.lock(), _others, inner: Arc::clone(inner) });
     });
 }
@@ -66,5 +70,6 @@ pub(super) fn thaw(inner: &Arc<Inner>, in_child: bool) {
     drop(frozen);
     if in_child {
         inner.copies.begin_anew();
+        inner.checkpoints.begin_anew();
     }
 }

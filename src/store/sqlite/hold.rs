@@ -104,7 +104,7 @@ impl Session {
             "UPDATE idempotency_records SET fence = ",
             next_fence!(),
             ", state = 'completed', latch = NULL, lease_until = NULL, executed_at = ?2, expires_at = ?3, result = ?4, \
-             error = NULL WHERE fence = ?1 RETURNING fence"
+             error = NULL, settled = 0 WHERE fence = ?1 RETURNING fence"
         );
         self.connection
             .prepare_cached(RESOLVE)?
@@ -116,17 +116,18 @@ impl Session {
     fn mark(&self, marking: &Marking, anew: bool, now: Timestamp) -> rusqlite::Result<()> {
         const MARK: &str = concat!(
             "INSERT INTO idempotency_records (fence, namespace_id, key, state, signal_id, action_type, target, \
-             fingerprint, owner, owner_process, attempts, started_at, executed_at, expires_at, result, params, context) \
+             fingerprint, owner, owner_process, attempts, started_at, executed_at, expires_at, result, params, context, settled) \
              VALUES (",
             next_fence!(),
             ", :namespace, :key, 'completed', :signal, :action, :target, :fingerprint, :owner, :process, 1, :now, :now, \
-             :expires, :result, :params, :context) ON CONFLICT (key, namespace_id) DO UPDATE SET fence = excluded.fence, \
+             :expires, :result, :params, :context, 0) ON CONFLICT (key, namespace_id) DO UPDATE SET fence = excluded.fence, \
              state = 'completed', latch = NULL, signal_id = excluded.signal_id, action_type = excluded.action_type, \
              target = excluded.target, fingerprint = excluded.fingerprint, owner = excluded.owner, \
              owner_process = excluded.owner_process, attempts = iif(:anew, 1, attempts), \
              started_at = iif(:anew, excluded.started_at, started_at), lease_until = NULL, \
              executed_at = excluded.executed_at, expires_at = excluded.expires_at, result = excluded.result, \
-             error = NULL, error_type = NULL, error_args = NULL, params = excluded.params, context = excluded.context"
+             error = NULL, error_type = NULL, error_args = NULL, params = excluded.params, context = excluded.context, \
+             settled = 0"
         );
         self.connection.prepare_cached(MARK)?.execute(named_params! {
             ":namespace": self.namespace,
@@ -247,6 +248,7 @@ impl Turn<'_> {
         let expired = kept.as_ref().is_some_and(|kept| kept.has_expired(self.now));
         let evicted = if kept.is_none() { self.make_room()? } else { 0 };
         self.session.mark(marking, expired, self.now)?;
+        self.session.leave_unsettled();
         if kept.is_none() {
             let records = &self.session.records;
             records.set(records.get().map(|count| count + 1));
@@ -276,7 +278,10 @@ impl Turn<'_> {
             return Err(Fault::Answer(StoreError::NotInDoubt { key: key.into(), state }));
         };
         match word {
-            Resolution::Executed(payload, ttl) => drop(self.session.resolve(kept, payload, self.now, *ttl)?),
+            Resolution::Executed(payload, ttl) => {
+                self.session.resolve(kept, payload, self.now, *ttl)?;
+                self.session.leave_unsettled();
+            }
             Resolution::NotExecuted => drop(self.session.delete(kept.record.fence)?),
         }
         self.after_commit(Effect::Forget(key.into()));

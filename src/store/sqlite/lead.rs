@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use rusqlite::ErrorCode;
 
 use super::copies::Unwritten;
-use super::desk::{Job, Next, Seated};
+use super::desk::{Job, Needs, Next, Seated};
 use super::session::{Queue, Session};
 use super::turn::{Turn, apply};
-use super::{Inner, place};
+use super::{Inner, place, settle};
 use crate::core::clock::Timestamp;
 use crate::core::error::StoreError;
 
@@ -29,7 +29,7 @@ enum End {
 
 /// Answers work for which a look is enough; gives the other back.
 fn answered_by_a_look(mut job: Box<dyn Job>) -> Option<Box<dyn Job>> {
-    if job.look() { job.settle(Ok(())) } else { Some(job) }
+    if job.look(None) { job.settle(Ok(())) } else { Some(job) }
 }
 
 /// Tells the owners; answers with those that have more to do.
@@ -38,8 +38,11 @@ fn tell(jobs: Vec<Box<dyn Job>>, end: &Result<(), StoreError>) -> Vec<Box<dyn Jo
 }
 
 impl Turn<'_> {
-    fn do_all(&mut self, counted: &Unwritten, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    fn do_all(&mut self, needs: Needs, counted: &Unwritten, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
         self.session.write_counts(counted)?;
+        if needs >= Needs::Indexes {
+            self.session.settle(u64::MAX)?;
+        }
         for job in jobs {
             // Its own time, asked for before: a clock may run foreign code, which may not run here.
             self.now = job.asked_at();
@@ -52,13 +55,34 @@ impl Turn<'_> {
 impl Inner {
     /// Does a verb in this thread, with what else lies there; leaves what would have to wait.
     pub(super) fn do_here(self: &Arc<Self>, mut job: Box<dyn Job>) {
-        if job.look() {
-            drop(job.settle(Ok(())));
-            return;
-        }
-        if let Some(seated) = self.desk.put_and_sit_down(job)
-            && self.write(seated)
-        {
+        let seated = match self.desk.sit_down() {
+            Some(mut seated) => {
+                if seated.session.is_none() {
+                    // What keeps it from being opened is told when the work is to be done.
+                    seated.session = self.open().ok();
+                }
+                if job.look(seated.session.as_ref()) {
+                    drop(job.settle(Ok(())));
+                    if self.desk.stand_up(seated.session, Vec::new(), Vec::new()) {
+                        self.serve();
+                    }
+                    return;
+                }
+                // Nobody can have given it up: nobody has seen it yet.
+                seated.jobs.push(job);
+                self.desk.take_more(&mut seated);
+                seated
+            }
+            None if job.look(None) => {
+                drop(job.settle(Ok(())));
+                return;
+            }
+            None => match self.desk.put_and_sit_down(job) {
+                Some(seated) => seated,
+                None => return,
+            },
+        };
+        if self.write(seated) {
             self.serve();
         }
     }
@@ -142,7 +166,7 @@ impl Inner {
 
     /// Does all of it together, or, where that fails, one after the other, as one of them may be at fault alone. Leaves
     /// what could not be begun; answers with what has more to do.
-    fn write_in_turn(&self, session: &Session, jobs: &mut Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+    fn write_in_turn(self: &Arc<Self>, session: &Session, jobs: &mut Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
         match self.transact(session, jobs) {
             End::Busy => Vec::new(),
             End::Over(Err(_)) if jobs.len() > 1 && !session.is_adrift() => {
@@ -162,7 +186,7 @@ impl Inner {
     }
 
     /// All of it in one transaction.
-    fn transact(&self, session: &Session, jobs: &mut [Box<dyn Job>]) -> End {
+    fn transact(self: &Arc<Self>, session: &Session, jobs: &mut [Box<dyn Job>]) -> End {
         match self.try_transact(session, jobs) {
             Ok(()) if session.is_adrift() => End::Over(Err(place::moved(&self.options.path))),
             Ok(()) => End::Over(Ok(())),
@@ -171,18 +195,19 @@ impl Inner {
         }
     }
 
-    fn try_transact(&self, session: &Session, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    fn try_transact(self: &Arc<Self>, session: &Session, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
         session.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let (before, foreign) = self.copies.begin_commit();
         if foreign {
             session.records.set(None);
         }
         let counts = &self.copies.counts;
-        let counted = if jobs.iter().any(|job| job.shows_counts()) { counts.take() } else { Unwritten::default() };
+        let needs = jobs.iter().map(|job| job.needs()).max().unwrap_or(Needs::Nothing);
+        let counted = if needs >= Needs::Counts { counts.take() } else { Unwritten::default() };
         let (now, limits, waiters) = (Timestamp::default(), *self.limits(), &self.waiters);
         let mut turn = Turn { session, now, limits, waiters, effects: Vec::new() };
-        let done = turn.do_all(&counted, jobs).and_then(|()| session.commit());
-        self.copies.end_commit(before);
+        let done = turn.do_all(needs, &counted, jobs).and_then(|()| session.commit());
+        let header = self.copies.end_commit(before);
         match done {
             Ok(()) if session.notice_place() => apply(turn.effects, &self.copies, &self.waiters),
             Ok(()) => {}
@@ -190,6 +215,9 @@ impl Inner {
                 session.roll_back();
                 counts.give_back(counted);
             }
+        }
+        if done.is_ok() && header != before {
+            self.after_commit(session, header);
         }
         done
     }
@@ -207,9 +235,10 @@ impl Inner {
         self.desk.stop();
     }
 
-    /// Work that writes what was counted, whose end nobody waits for.
-    fn counting(&self) -> Box<dyn Job> {
-        let (job, answer) = self.task::<()>(None, Box::new(|_| Ok(Some(()))), true);
+    /// Work that writes what was counted and settles records, whose end nobody waits for.
+    pub(super) fn counting(&self) -> Box<dyn Job> {
+        let verb = |turn: &mut Turn<'_>| Ok(turn.session.settle(settle::PART).map(Some)?);
+        let (job, answer) = self.task::<()>(None, Box::new(verb), Needs::Counts);
         drop(answer);
         job
     }

@@ -26,8 +26,8 @@ impl Session {
                 Ok(unfinished.filter(|kept| kept.is_in_doubt(now)).map(|kept| kept.record.key).collect())
             }
             Wanted::ExpiringUntil(until) => self.keys(
-                "SELECT key FROM idempotency_records WHERE namespace_id = :space AND state IN ('completed', 'failed') \
-                 AND expires_at > :now AND expires_at <= :until ORDER BY expires_at",
+                "SELECT key FROM idempotency_records WHERE namespace_id = :space AND settled = 1 \
+                 AND state IN ('completed', 'failed') AND expires_at > :now AND expires_at <= :until ORDER BY expires_at",
                 &[(":space", &self.namespace), (":now", &now.0), (":until", &until.0)],
             ),
         }
@@ -45,7 +45,7 @@ impl Session {
             &format!(
                 "SELECT key FROM idempotency_records WHERE key >= :from AND key < :to AND namespace_id = :space \
                  AND signal_id = :signal AND {LIVE} UNION ALL SELECT key FROM idempotency_records \
-                 WHERE namespace_id = :space AND signal_id = :signal \
+                 WHERE namespace_id = :space AND settled = 1 AND signal_id = :signal \
                  AND substr(key, 1, length(signal_id) + 1) <> signal_id || ':' AND {LIVE}"
             ),
             &[(":space", &self.namespace), (":now", &now.0), (":from", &from), (":to", &to), (":signal", &signal)],
@@ -57,7 +57,7 @@ impl Session {
         const UNFINISHED: &str = concat!(
             "SELECT ",
             columns!(),
-            " FROM idempotency_records WHERE namespace_id = ?1 AND state IN ('in_doubt', 'in_progress')"
+            " FROM idempotency_records WHERE namespace_id = ?1 AND settled = 1 AND state IN ('in_doubt', 'in_progress')"
         );
         self.connection.prepare_cached(UNFINISHED)?.query_map([self.namespace], Kept::of)?.collect()
     }
@@ -82,11 +82,11 @@ impl Session {
 
     /// What was counted and what is held.
     pub(super) fn tally(&self, now: Timestamp) -> rusqlite::Result<Tally> {
-        const FINISHED: &str = "SELECT count(*) FROM idempotency_records WHERE namespace_id = ?1 \
+        const FINISHED: &str = "SELECT count(*) FROM idempotency_records WHERE namespace_id = ?1 AND settled = 1 \
                                 AND state IN ('completed', 'failed') AND expires_at > ?2";
-        const OLDEST: &str = "SELECT executed_at FROM idempotency_records WHERE namespace_id = ?1 \
+        const OLDEST: &str = "SELECT executed_at FROM idempotency_records WHERE namespace_id = ?1 AND settled = 1 \
                               AND executed_at IS NOT NULL AND expires_at > ?2 ORDER BY executed_at LIMIT 1";
-        const NEWEST: &str = "SELECT executed_at FROM idempotency_records WHERE namespace_id = ?1 \
+        const NEWEST: &str = "SELECT executed_at FROM idempotency_records WHERE namespace_id = ?1 AND settled = 1 \
                               AND executed_at IS NOT NULL AND expires_at > ?2 ORDER BY executed_at DESC LIMIT 1";
         let mut tally = self.counters()?;
         tally.finished =
@@ -156,18 +156,20 @@ impl Wanted {
 }
 
 fn by_action() -> String {
-    format!("SELECT key FROM idempotency_records WHERE namespace_id = :space AND action_type = :text AND {LIVE}")
+    format!(
+        "SELECT key FROM idempotency_records WHERE namespace_id = :space AND settled = 1 AND action_type = :text AND {LIVE}"
+    )
 }
 
 /// Targets come second in their index: each action type is visited once.
 fn by_target() -> String {
     format!(
         "WITH RECURSIVE actions (name) AS (\
-         SELECT min(action_type) FROM idempotency_records WHERE namespace_id = :space \
+         SELECT min(action_type) FROM idempotency_records WHERE namespace_id = :space AND settled = 1 \
          UNION ALL SELECT (SELECT min(action_type) FROM idempotency_records \
-         WHERE namespace_id = :space AND action_type > actions.name) FROM actions WHERE actions.name IS NOT NULL) \
-         SELECT key FROM actions JOIN idempotency_records ON namespace_id = :space AND action_type = actions.name \
+         WHERE namespace_id = :space AND settled = 1 AND action_type > actions.name) FROM actions WHERE actions.name IS NOT NULL) \
+         SELECT key FROM actions JOIN idempotency_records ON namespace_id = :space AND settled = 1 AND action_type = actions.name \
          AND target = :text WHERE {LIVE} UNION ALL \
-         SELECT key FROM idempotency_records WHERE namespace_id = :space AND action_type IS NULL AND target = :text AND {LIVE}"
+         SELECT key FROM idempotency_records WHERE namespace_id = :space AND settled = 1 AND action_type IS NULL AND target = :text AND {LIVE}"
     )
 }

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use self::checkpoint::Checkpoints;
 use self::claim::Asked;
 use self::copies::Copies;
-use self::desk::{Desk, Fault, Job, Look, Progress, Task, Verb};
+use self::desk::{Desk, Fault, Job, Look, Needs, Progress, Task, Verb};
 use self::errand::{Answer, Trip};
 use self::hold::Marking;
 use self::look::Wanted;
@@ -31,6 +32,7 @@ use crate::core::clock::{Clock, Span};
 use crate::core::error::StoreError;
 use crate::core::record::Record;
 
+mod checkpoint;
 mod claim;
 mod copies;
 mod desk;
@@ -43,6 +45,7 @@ mod options;
 mod place;
 mod row;
 mod session;
+mod settle;
 mod turn;
 mod upkeep;
 mod waiters;
@@ -61,6 +64,7 @@ struct Inner {
     desk: Desk,
     reader: Mutex<Option<Session>>,
     copies: Copies,
+    checkpoints: Checkpoints,
     waiters: Arc<Waiters>,
 }
 
@@ -74,6 +78,7 @@ impl SqliteStore {
             desk: Desk::default(),
             reader: Mutex::default(),
             copies: Copies::new(),
+            checkpoints: Checkpoints::default(),
             waiters: Arc::default(),
         };
         let session = inner.open()?;
@@ -85,44 +90,44 @@ impl SqliteStore {
         &self,
         mut verb: impl FnMut(&mut Turn<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Reply<T> {
-        self.ask(None, Box::new(move |turn| verb(turn).map(Some)), false)
+        self.ask(None, Box::new(move |turn| verb(turn).map(Some)), Needs::Nothing)
     }
 
-    /// Reads without waiting for a writer, unless counts are to be written first.
+    /// Reads without waiting for a writer, unless something is to be written first.
     fn read<T: Send + 'static>(
         &self,
+        needs: Needs,
         read: impl Fn(&Session) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Reply<T> {
         let read = Arc::new(read);
         let (inner, reader) = (Arc::clone(&self.0), Arc::clone(&read));
-        let look: Look<T> = Box::new(move || {
+        let look: Look<T> = Box::new(move |_| {
             if inner.copies.counts.any() {
                 return None;
             }
-            inner.reading(|session| reader(session)).map(Ok)
+            let answer = inner.reading(None, |session| {
+                let lacking = needs >= Needs::Indexes && session.has_unsettled()?;
+                if lacking { Ok(None) } else { reader(session).map(Some) }
+            });
+            answer.flatten().map(Ok)
         });
-        self.ask(Some(look), Box::new(move |turn| Ok(Some(read(turn.session)?))), true)
+        self.ask(Some(look), Box::new(move |turn| Ok(Some(read(turn.session)?))), needs)
     }
 
-    fn ask<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, shows_counts: bool) -> Reply<T> {
-        let (job, answer) = self.0.task(look, verb, shows_counts);
+    fn ask<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> Reply<T> {
+        let (job, answer) = self.0.task(look, verb, needs);
         Reply::Queued(Queued { answer: Box::pin(answer), errand: Box::new(Trip::new(&self.0, job)) })
     }
 }
 
 impl Inner {
     /// A verb to be done, and where its answer comes.
-    fn task<T: Send + 'static>(
-        &self,
-        look: Option<Look<T>>,
-        verb: Verb<T>,
-        shows_counts: bool,
-    ) -> (Box<dyn Job>, Answer<T>) {
+    fn task<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> (Box<dyn Job>, Answer<T>) {
         let (sender, receiver) = oneshot::channel();
         let (progress, due) = (Progress::default(), Instant::now() + self.options.busy_timeout);
         let answer = Answer::new(receiver, progress.clone(), due, self.options.path.clone());
         let asked_at = self.clock.now();
-        (Box::new(Task { look, verb, shows_counts, done: None, sender, progress, due, asked_at }), answer)
+        (Box::new(Task { look, verb, needs, done: None, sender, progress, due, asked_at }), answer)
     }
 
     /// Opens a connection to write, and watches the file through it.
@@ -148,8 +153,12 @@ impl Inner {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads; `None` where that fails, so that the writer meets the fault, and says what it is.
-    fn reading<T>(&self, read: impl FnOnce(&Session) -> rusqlite::Result<T>) -> Option<T> {
+    /// Reads through this connection, or one that waits for no writer; `None` where that fails, so that the writer meets
+    /// the fault, and says what it is.
+    fn reading<T>(&self, at: Option<&Session>, read: impl FnOnce(&Session) -> rusqlite::Result<T>) -> Option<T> {
+        if let Some(session) = at {
+            return read(session).ok();
+        }
         let mut reader = self.reader();
         if reader.is_none() {
             *reader = Session::open(&self.options).ok();
@@ -178,12 +187,12 @@ impl Store for SqliteStore {
     fn claim(&self, request: &ClaimRequest<'_>) -> Reply<Claimed> {
         let asked = Arc::new(Asked::new(request));
         let (inner, looked, now) = (Arc::clone(&self.0), Arc::clone(&asked), self.0.clock.now());
-        let look: Look<Claimed> = Box::new(move || {
-            let answer = inner.look_at_claim(&looked, now);
+        let look: Look<Claimed> = Box::new(move |at| {
+            let answer = inner.look_at_claim(&looked, now, at);
             inner.expect_counts();
             answer
         });
-        self.ask(Some(look), Box::new(move |turn| turn.claim(&asked).map(Some)), false)
+        self.ask(Some(look), Box::new(move |turn| turn.claim(&asked).map(Some)), Needs::Nothing)
     }
 
     fn replay(&self, request: &ClaimRequest<'_>) -> Option<Reply<Claimed>> {
@@ -220,38 +229,38 @@ impl Store for SqliteStore {
     fn check(&self, key: &str) -> Reply<Option<Hit>> {
         let key = Box::<str>::from(key);
         let (inner, looked, now) = (Arc::clone(&self.0), key.clone(), self.0.clock.now());
-        let look: Look<Option<Hit>> = Box::new(move || {
-            let answer = inner.look_up(&looked, now);
+        let look: Look<Option<Hit>> = Box::new(move |at| {
+            let answer = inner.look_up(&looked, now, at);
             inner.expect_counts();
             answer
         });
-        self.ask(Some(look), Box::new(move |turn| turn.check(&key).map(Some)), false)
+        self.ask(Some(look), Box::new(move |turn| turn.check(&key).map(Some)), Needs::Nothing)
     }
 
     fn get(&self, key: &str) -> Reply<Option<Record>> {
         let (key, now) = (Box::<str>::from(key), self.0.clock.now());
-        self.read(move |session| Ok(session.find_live(&key, now)?.map(|kept| kept.seen(now))))
+        self.read(Needs::Counts, move |session| Ok(session.find_live(&key, now)?.map(|kept| kept.seen(now))))
     }
 
     fn find(&self, selector: Selector<'_>) -> Reply<Vec<Box<str>>> {
         let now = self.0.clock.now();
         let wanted = Wanted::new(selector, now);
-        self.read(move |session| session.select(&wanted, now))
+        self.read(Needs::Indexes, move |session| session.select(&wanted, now))
     }
 
     fn scan(&self, from: Option<Cursor>, limit: usize) -> Reply<Page> {
         let now = self.0.clock.now();
-        self.read(move |session| session.scan(from.as_ref(), limit, now))
+        self.read(Needs::Counts, move |session| session.scan(from.as_ref(), limit, now))
     }
 
     fn cleanup_expired(&self) -> Reply<u64> {
         let mut sum = 0;
-        self.ask(None, Box::new(move |turn| turn.cleanup_part(&mut sum)), false)
+        self.ask(None, Box::new(move |turn| turn.cleanup_part(&mut sum)), Needs::Nothing)
     }
 
     fn remove_oldest(&self, count: u64) -> Reply<u64> {
         let mut sum = 0;
-        self.ask(None, Box::new(move |turn| turn.remove_oldest_part(count, &mut sum)), false)
+        self.ask(None, Box::new(move |turn| turn.remove_oldest_part(count, &mut sum)), Needs::Nothing)
     }
 
     fn clear(&self, key: &str) -> Reply<bool> {
@@ -261,16 +270,16 @@ impl Store for SqliteStore {
 
     fn clear_all(&self) -> Reply<u64> {
         let (mut last, mut sum) = (None, 0);
-        self.ask(None, Box::new(move |turn| turn.clear_part(&mut last, &mut sum)), false)
+        self.ask(None, Box::new(move |turn| turn.clear_part(&mut last, &mut sum)), Needs::Nothing)
     }
 
     fn tally(&self) -> Reply<Tally> {
         let now = self.0.clock.now();
-        self.read(move |session| session.tally(now))
+        self.read(Needs::Indexes, move |session| session.tally(now))
     }
 
     fn reset_tally(&self) -> Reply<()> {
-        self.ask(None, Box::new(|turn| turn.reset_tally().map(Some)), true)
+        self.ask(None, Box::new(|turn| turn.reset_tally().map(Some)), Needs::Counts)
     }
 
     fn set_limits(&self, limits: Limits) {
@@ -279,8 +288,8 @@ impl Store for SqliteStore {
 
     fn flush(&self) -> Reply<()> {
         let inner = Arc::clone(&self.0);
-        let look: Look<()> = Box::new(move || (!inner.copies.counts.any()).then_some(Ok(())));
-        self.ask(Some(look), Box::new(|_| Ok(Some(()))), true)
+        let look: Look<()> = Box::new(move |_| (!inner.copies.counts.any()).then_some(Ok(())));
+        self.ask(Some(look), Box::new(|turn| Ok(turn.session.settle(settle::PART).map(Some)?)), Needs::Counts)
     }
 
     fn look_again(&self) -> Duration {

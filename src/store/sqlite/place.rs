@@ -6,7 +6,6 @@
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -51,12 +50,6 @@ pub(super) fn check(path: &Path) -> Result<(), StoreError> {
             })
         },
     )
-}
-
-/// What tells the file of a path from any that comes to its place later; `None` where there is none. SQLite itself does
-/// not notice in WAL mode that its file was moved, and then writes what no other process will read.
-pub(super) fn inode(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// The path as seen from the root, for a text that can be read anywhere.

@@ -6,7 +6,8 @@ CREATE TABLE idempotency_meta (
 ) STRICT, WITHOUT ROWID;
 
 -- `fence`: no fence up to this one is ever issued again, so that fences outlive the records that are removed.
-INSERT INTO idempotency_meta VALUES ('schema', 1), ('fence', 0);
+-- `settled`: every record of a fence up to this one is in the indexes.
+INSERT INTO idempotency_meta VALUES ('schema', 1), ('fence', 0), ('settled', 0);
 
 CREATE TABLE idempotency_namespaces (
     id INTEGER PRIMARY KEY,
@@ -36,15 +37,18 @@ CREATE TABLE idempotency_records (
     error_args TEXT, -- of a failed record: its args as JSON
     params TEXT,
     context TEXT,
+    settled INTEGER NOT NULL DEFAULT 1, -- 0: one of the newest, which the indexes below do not have yet
     UNIQUE (key, namespace_id)
 ) STRICT;
 
-CREATE INDEX idempotency_by_state ON idempotency_records (namespace_id, state, expires_at);
-CREATE INDEX idempotency_by_name ON idempotency_records (namespace_id, action_type, target);
-CREATE INDEX idempotency_by_end ON idempotency_records (namespace_id, executed_at) WHERE executed_at IS NOT NULL;
+-- Each index is a page to write at every commit. So records are put into them many at a time, a moment later: see `settled`.
+CREATE INDEX idempotency_by_state ON idempotency_records (namespace_id, state, expires_at) WHERE settled = 1;
+CREATE INDEX idempotency_by_name ON idempotency_records (namespace_id, action_type, target) WHERE settled = 1;
+CREATE INDEX idempotency_by_end ON idempotency_records (namespace_id, executed_at)
+    WHERE settled = 1 AND executed_at IS NOT NULL;
 -- Most records are found by the signal that their key begins with. This has the others.
 CREATE INDEX idempotency_by_signal ON idempotency_records (namespace_id, signal_id)
-    WHERE signal_id IS NOT NULL AND substr(key, 1, length(signal_id) + 1) <> signal_id || ':';
+    WHERE settled = 1 AND signal_id IS NOT NULL AND substr(key, 1, length(signal_id) + 1) <> signal_id || ':';
 
 CREATE TRIGGER idempotency_fences_outlive_records AFTER DELETE ON idempotency_records
 BEGIN

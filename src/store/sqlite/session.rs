@@ -1,8 +1,10 @@
 //! An open connection to a store's file, its tables of this version.
 
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
-use rustix::fs::FlockOperation;
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 
 use super::options::Options;
 use super::place;
@@ -22,6 +24,8 @@ pub const SCHEMA: &str = include_str!("schema.sql");
 pub const VERSION: i64 = 1;
 /// Marks a file that holds nothing but a store: "idmp".
 const APPLICATION_ID: i64 = 0x6964_6d70;
+/// Bytes of a page.
+const PAGE: i64 = 2_048;
 /// Prepared statements kept for each connection: all there are.
 const STATEMENTS: usize = 64;
 /// How long a writer of this process rests before it tries again to open a file that others are opening.
@@ -33,10 +37,11 @@ pub(super) struct Session {
     pub(super) namespace: i64,
     /// Records of the namespace, where that is known.
     pub(super) records: Cell<Option<u64>>,
+    /// Records that this connection has left out of the indexes.
+    pub(super) unsettled: Cell<u32>,
     queue: Arc<Queue>,
     adrift: Cell<bool>,
-    path: PathBuf,
-    log: PathBuf,
+    files: Files,
     inodes: [Option<(u64, u64)>; 2],
 }
 
@@ -62,23 +67,24 @@ impl Session {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         prepare_tables(&connection, &options.path)?;
         connection.pragma_update(None, "synchronous", options.synchronous.word())?;
+        // See `checkpoint`.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "cache_size", -16_384)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         let namespace = namespace(&connection, &options.namespace)?;
         // From here on the queue and the callers' own patience decide how long to wait.
         connection.busy_timeout(Duration::ZERO)?;
-        // SQLite keeps its other files where a link leads, not where it is.
-        let path = std::fs::canonicalize(&options.path).unwrap_or_else(|_| options.path.clone());
-        let log = beside(&path, "-wal");
-        let inodes = inodes(&path, &log);
+        let files = Files::of(&options.path)
+            .map_err(|error| Problem::Told(StoreError::Unavailable(format!("{}: {error}", options.path.display()))))?;
+        let inodes = files.inodes();
         Ok(Self {
             connection,
             namespace,
             records: Cell::new(None),
+            unsettled: Cell::new(0),
             queue: Arc::clone(queue),
             adrift: Cell::new(false),
-            path,
-            log,
+            files,
             inodes,
         })
     }
@@ -91,7 +97,7 @@ impl Session {
     /// Looks whether the files that are open are still the ones that others find by their names. What is written to a
     /// file that was deleted or replaced underneath is lost with it.
     pub(super) fn notice_place(&self) -> bool {
-        let in_place = inodes(&self.path, &self.log) == self.inodes;
+        let in_place = self.files.inodes() == self.inodes;
         self.adrift.set(!in_place);
         in_place
     }
@@ -103,6 +109,12 @@ impl Session {
 
     pub(super) fn commit(&self) -> rusqlite::Result<()> {
         self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+
+    /// Moves what it can from the log into the database, and waits for nobody.
+    pub(super) fn checkpoint(&self) {
+        // What can't be moved now stays in the log, where it is as safe; the fault, if it is one, meets a writer.
+        drop(self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())));
     }
 
     /// Undoes what a transaction has done, unless SQLite has.
@@ -124,9 +136,31 @@ impl Session {
     }
 }
 
-/// The inodes of the database and of its write-ahead log.
-fn inodes(path: &Path, log: &Path) -> [Option<(u64, u64)>; 2] {
-    [path, log].map(place::inode)
+/// Where the files are, as others find them.
+struct Files {
+    /// Held open, so that a look needs no walk along the path.
+    folder: OwnedFd,
+    names: [OsString; 2],
+}
+
+impl Files {
+    /// The database and its write-ahead log.
+    fn of(path: &Path) -> io::Result<Self> {
+        // SQLite keeps its other files where a link leads, not where it is.
+        let path = path.canonicalize()?;
+        let (folder, log) = (path.parent().unwrap_or(Path::new("/")), beside(&path, "-wal"));
+        let names = [&path, &log].map(|file| file.file_name().unwrap_or_default().to_owned());
+        let folder = rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty())?;
+        Ok(Self { folder, names })
+    }
+
+    /// What tells these files from any that come to their places.
+    fn inodes(&self) -> [Option<(u64, u64)>; 2] {
+        self.names.each_ref().map(|name| {
+            let found = rustix::fs::statat(&self.folder, &**name, AtFlags::empty()).ok()?;
+            Some((found.st_dev, found.st_ino))
+        })
+    }
 }
 
 /// The file of the same name with something after it.
@@ -165,6 +199,8 @@ fn prepare_tables(connection: &Connection, path: &Path) -> Result<(), Problem> {
     if !is_empty && (number("user_version")?, number("application_id")?) != (0, 0) {
         return Err(Problem::Told(place::foreign(path)));
     }
+    // Before there is anything in it: a claim writes to few places of many pages, and small pages make it cheaper.
+    connection.pragma_update(None, "page_size", PAGE)?;
     use_write_ahead_log(connection)?;
     let transaction = connection.unchecked_transaction_immediate()?;
     transaction.execute_batch(SCHEMA)?;

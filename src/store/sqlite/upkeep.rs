@@ -15,7 +15,7 @@ const PART: u64 = 500;
 /// The finished records of a namespace that come first in an order, as a subquery of fences.
 macro_rules! expired {
     () => {
-        "SELECT fence FROM idempotency_records WHERE namespace_id = ?1 AND state IN ('completed', 'failed') \
+        "SELECT fence FROM idempotency_records WHERE namespace_id = ?1 AND settled = 1 AND state IN ('completed', 'failed') \
          AND expires_at <= ?2 LIMIT ?3"
     };
 }
@@ -30,7 +30,7 @@ impl Session {
     /// Removes up to `count` live finished records, those that finished first; answers with their number.
     fn remove_oldest(&self, now: Timestamp, count: u64) -> rusqlite::Result<u64> {
         const REMOVE: &str = "DELETE FROM idempotency_records WHERE fence IN (SELECT fence FROM idempotency_records \
-                              WHERE namespace_id = ?1 AND executed_at IS NOT NULL AND expires_at > ?2 \
+                              WHERE namespace_id = ?1 AND settled = 1 AND executed_at IS NOT NULL AND expires_at > ?2 \
                               ORDER BY executed_at, fence LIMIT ?3)";
         self.removed(self.connection.prepare_cached(REMOVE)?.execute((self.namespace, now.0, signed(count)))?)
     }
@@ -74,7 +74,7 @@ impl Session {
     }
 
     fn count_unfinished(&self) -> rusqlite::Result<u64> {
-        const COUNT: &str = "SELECT count(*) FROM idempotency_records WHERE namespace_id = ?1 \
+        const COUNT: &str = "SELECT count(*) FROM idempotency_records WHERE namespace_id = ?1 AND settled = 1 \
                              AND state IN ('in_doubt', 'in_progress')";
         self.connection.prepare_cached(COUNT)?.query_row([self.namespace], |row| row.get(0))
     }
@@ -113,6 +113,7 @@ impl Turn<'_> {
         if self.session.count()? < max as u64 {
             return Ok(0);
         }
+        self.session.settle(u64::MAX)?;
         let cleaned = self.session.remove_expired(self.now, u64::MAX)?;
         if cleaned > 0 {
             self.after_commit(Effect::Cleaned(cleaned));
@@ -142,6 +143,7 @@ impl Turn<'_> {
 
     /// Removes some of what has expired, and adds to the sum; the sum at the end.
     pub(super) fn cleanup_part(&mut self, sum: &mut u64) -> Result<Option<u64>, Fault> {
+        self.session.settle(u64::MAX)?;
         let removed = self.session.remove_expired(self.now, PART)?;
         self.after_commit(Effect::Cleaned(removed));
         *sum += removed;
@@ -150,6 +152,7 @@ impl Turn<'_> {
 
     /// The same for what finished first.
     pub(super) fn remove_oldest_part(&mut self, count: u64, sum: &mut u64) -> Result<Option<u64>, Fault> {
+        self.session.settle(u64::MAX)?;
         let part = PART.min(count - *sum);
         let removed = self.session.remove_oldest(self.now, part)?;
         *sum += removed;

@@ -22,6 +22,12 @@ impl Header {
         u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
     }
 
+    /// How many frames the log has.
+    pub(super) const fn frames(self) -> u32 {
+        let bytes = self.0[2].to_ne_bytes();
+        u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+
     /// Whether exactly one commit came between `before` and this.
     pub(super) const fn is_next_after(self, before: Self) -> bool {
         self.commits() == before.commits().wrapping_add(1)

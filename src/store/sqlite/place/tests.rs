@@ -9,7 +9,7 @@ use std::thread;
 
 use rustix::io::Errno;
 
-use super::{check, inode, refused};
+use super::{check, refused};
 use crate::core::error::StoreError;
 
 /// A folder of the test's own, removed at its end.
@@ -207,20 +207,6 @@ fn a_read_only_mount_is_told_from_a_missing_permission() {
     assert!(refused(Errno::ROFS).contains("mounted read-only; mount it writable"));
     assert!(!refused(Errno::ACCESS).contains("mounted"));
     assert!(refused(Errno::PERM).contains("operation not permitted"));
-}
-
-#[test]
-fn another_file_in_its_place_is_told_from_the_first() {
-    let folder = Folder::new();
-    let file = folder.write("store.db", b"");
-    let first = inode(&file);
-    assert!(first.is_some());
-    assert_eq!(inode(&file), first);
-    fs::rename(&file, folder.file("moved.db")).expect("it is ours");
-    assert_eq!(inode(&file), None);
-    folder.write("store.db", b"");
-    assert_ne!(inode(&file), first);
-    assert_eq!(inode(&folder.file("moved.db")), first);
 }
 
 #[cfg(target_os = "linux")]
