@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,28 +165,31 @@ def effect(tmp_path: Path) -> str:
     return f"printf x >> {tmp_path}/effects"
 
 
+def run_python(store: str, code: str, **config: object) -> str:
+    """Run Python in a process of its own, where `manager` is on the store; answers with what it printed."""
+    settings = "".join(f", {name}={value!r}" for name, value in config.items())
+    program = (
+        "from idempotency_manager import *\n"
+        f"with IdempotencyManager({store!r}{settings}) as manager:\n"
+        + "".join(f"    {line}\n" for line in code.splitlines())
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
 @pytest.fixture
-def python(environ: dict[str, str]) -> Callable[..., str]:
+def python(store: str) -> Callable[..., str]:
     """Runs Python in a process of its own, where `manager` is on the store."""
-
-    def run(code: str, **config: object) -> str:
-        settings = "".join(f", {name}={value!r}" for name, value in config.items())
-        program = (
-            "import os\nfrom idempotency_manager import *\n"
-            f"with IdempotencyManager(os.environ['IDEMPOTENCY_STORE']{settings}) as manager:\n"
-            + "".join(f"    {line}\n" for line in code.splitlines())
-        )
-        ran = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stderr
-        return ran.stdout
-
-    return run
+    return partial(run_python, store)
 
 
-@pytest.fixture
-def three_records(python: Callable[..., str]) -> dict[str, str]:
-    """A store with a completed, a failed and a doubtful record; their keys."""
-    lines = python(
+@pytest.fixture(scope="session")
+def three_records_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A file with a completed, a failed and a doubtful record; their keys."""
+    file = tmp_path_factory.mktemp("records") / "store.db"
+    lines = run_python(
+        f"sqlite:///{file}",
         """
 def fail(error):
     raise error
@@ -201,4 +206,14 @@ print(*map(manager.generate_key, actions), sep="\\n")
 """,
         store_params=True,
     )
-    return dict(zip(("completed", "failed", "in_doubt"), lines.split(), strict=True))
+    return file, dict(zip(("completed", "failed", "in_doubt"), lines.split(), strict=True))
+
+
+@pytest.fixture
+def three_records(store: str, three_records_file: tuple[Path, dict[str, str]]) -> dict[str, str]:
+    """A store with a completed, a failed and a doubtful record; their keys."""
+    file, keys = three_records_file
+    # All processes that had it open have ended, so all of it is in the one file.
+    assert not file.with_name("store.db-wal").exists()
+    shutil.copy(file, store.removeprefix("sqlite:///"))
+    return keys
