@@ -62,6 +62,7 @@ from .exceptions import (
     ResultUnavailableError,
     StoreError,
     StoreUnavailableError,
+    TransactionEndedError,
     UnsupportedParamError,
 )
 
@@ -110,6 +111,7 @@ __all__ = [
     "State",
     "StoreError",
     "StoreUnavailableError",
+    "TransactionEndedError",
     "UnsupportedParamError",
     "aexecute_with_idempotency",
     "canonicalize",

@@ -13,13 +13,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    from sqlite3 import Connection
     from types import TracebackType
     from typing import Any, Self, TypeVar, Unpack
 
     from ._action import ActionLike
     from ._core import Attempt, CacheInfo, CheckResult, IdempotencyRecord, IdempotencyStats
     from ._duration import Duration
-    from ._signatures import CallOptions
+    from ._signatures import CallOptions, TransactionOptions
     from ._types import State
 
     T = TypeVar("T")
@@ -126,6 +127,48 @@ class IdempotencyManager(BaseManager):
     ) -> AbstractAsyncContextManager[Attempt]:
         """Do the same as `claim` for an `async with` block."""
         return self._core.claim(action, self._options(ttl, options))
+
+    def execute_in_transaction(
+        self,
+        connection: Connection,
+        action: ActionLike,
+        executor: Callable[[], T],
+        *,
+        ttl: Duration | None = None,
+        **options: Unpack[TransactionOptions],
+    ) -> T:
+        """Run the executor once, and keep its result in the connection's own transaction, beside the rows it writes.
+
+        Rows and record are committed together or not at all. Where no transaction is open, one is begun (`BEGIN
+        IMMEDIATE`), and committed or rolled back at the end. In one that is open, what the executor did is undone if it
+        raises, and the rest is left to whoever began it. The record lies in the connection's database, not in this
+        manager's store.
+
+        Args:
+            connection: A `sqlite3.Connection`, whose database the executor writes to through the same connection.
+            action: The action, as an `Action` or a mapping with its fields.
+            executor: What writes the rows; takes nothing, and neither commits nor rolls back.
+            ttl: How long the result is kept; `default_ttl` if None.
+            **options: `on_in_doubt`, `not_executed_on`, `replay_errors`, `result_type` or `codec`, in place of the
+                configured ones.
+
+        Returns:
+            The executor's own return value, or an equal one of the same type that an earlier call had.
+
+        Raises:
+            ConfigurationError: The connection's type is not known here, or it can't be used.
+            AlreadyInProgressError: A store's caller is at it, in the same database.
+            InDoubtError: Nobody knows whether the effect happened.
+            ParamsMismatchError: The key is taken by other params.
+            StoreUnavailableError: The database can't be written; nothing was executed, or it is undone.
+            TransactionEndedError: The executor ended the transaction; the error carries the result.
+        """
+        from ._transaction import SharedTransaction, transaction_options  # noqa: PLC0415 - only for those who use it
+
+        _check_executor(executor)
+        read = transaction_options(ttl, options)
+        result: T = SharedTransaction(self._core, self._config, connection, action, read).execute(executor)
+        return result
 
     # ---------------------------------------------------------------- by hand
 

@@ -31,7 +31,7 @@ def rebuild_exception(name: str, args: tuple[Any, ...], classes: tuple[type[Exce
         The exception, or None where its class is not among them or can't be made of its `args`.
     """
     for cls in _with_subclasses(classes):
-        if _name(cls) == name:
+        if class_name(cls) == name:
             try:
                 error = cls(*args)
             except Exception:  # noqa: BLE001 - a constructor may ask for anything; the record then speaks for it
@@ -40,7 +40,7 @@ def rebuild_exception(name: str, args: tuple[Any, ...], classes: tuple[type[Exce
     return None
 
 
-def _name(cls: type) -> str:
+def class_name(cls: type) -> str:
     """Name a class as the native half does: `PyType_GetFullyQualifiedName` leaves these two modules out."""
     return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
 

@@ -93,6 +93,15 @@ class CallOptions(TypedDict, total=False):
     result_type: Any
     codec: Codec | None
 
+class TransactionOptions(TypedDict, total=False):
+    """The options of one call in a transaction beside its `ttl`; None stands for what is configured."""
+
+    on_in_doubt: OnInDoubt | None
+    not_executed_on: tuple[type[BaseException], ...] | None
+    replay_errors: tuple[type[Exception], ...] | None
+    result_type: Any
+    codec: Codec | None
+
 class FunctionOptions(CallOptions, total=False):
     """The options of a function that a manager decorates."""
 

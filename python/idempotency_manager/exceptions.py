@@ -15,6 +15,7 @@
         ├── PreviousFailureError                           a replayed failure of a type unknown here
         ├── CacheFullError                                 no room for one more record
         ├── ResultUnavailableError                         it ran; its result could not be stored
+        ├── TransactionEndedError                          an executor ended the transaction that it ran in
         └── StoreError                                     the store could not do what it was asked
             ├── StoreUnavailableError   (ConnectionError)  out of reach; the effect did not run
             └── ResultNotRecordedError                     it ran; the store failed afterwards
@@ -52,6 +53,7 @@ __all__ = [
     "ResultUnavailableError",
     "StoreError",
     "StoreUnavailableError",
+    "TransactionEndedError",
     "UnsupportedParamError",
 ]
 
@@ -287,6 +289,39 @@ class ResultUnavailableError(IdempotencyError):
             "to store such results, return plain data or give codec=",
         )
         self.record = record
+
+
+class TransactionEndedError(IdempotencyError):
+    """An executor ended the transaction that it ran in, so its rows and its record were not kept together.
+
+    Attributes:
+        key: The key.
+        result: What the executor returned; never lost.
+        recorded: Whether the record says that it was executed. It was written after the executor had ended: by its own
+            commit, or in the transaction that the executor left open.
+    """
+
+    key: str
+    result: Any
+    recorded: bool
+
+    def __init__(self, key: str, result: object, *, recorded: bool) -> None:
+        """Name the action, and say what is known of it."""
+        if recorded:
+            known = "It has finished, and its record says so now: duplicates get its result"
+        else:
+            known = (
+                "Its record is gone with that transaction or can't be finished. Look at what it left in the database; "
+                "if all of it is there, record that by the same call with an executor that only returns error.result"
+            )
+        super().__init__(
+            f"the executor of {key!r} ended the transaction that it runs in: by commit(), rollback(), executescript(), "
+            f"a `with connection:` block or close(). {known}. The return value is this error's .result. "
+            "Leave the end of the transaction to execute_in_transaction, or to whoever began it",
+        )
+        self.key = key
+        self.result = result
+        self.recorded = recorded
 
 
 class StoreError(IdempotencyError):

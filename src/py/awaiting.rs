@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::bell::Bell;
 use super::call::Arrived;
 use super::runtime;
 use crate::store::BoxFuture;
@@ -74,45 +75,72 @@ pub(super) fn pass(py: Python<'_>, iterator: &Py<PyAny>, input: Input<'_>) -> Py
 
 /// Waits for an answer in the runtime; it will be in the slot.
 pub(super) fn wait(future: BoxFuture<Arrived>, deadline: Option<Instant>) -> Arc<Slot> {
-    let slot = Arc::new(Slot { arrived: Mutex::new(None), here: Notify::new(), waiting: Mutex::new(None) });
+    let slot = Arc::new(Slot { inner: Mutex::default(), here: Notify::new(), waiting: Mutex::new(None) });
     let answer = Arc::clone(&slot);
     let waiting = runtime::spawn(async move {
-        let arrived = match deadline {
+        answer.fill(match deadline {
             Some(deadline) => tokio::time::timeout_at(deadline.into(), future).await.unwrap_or(Arrived::Elapsed),
             None => future.await,
-        };
-        *answer.arrived.lock() = Some(arrived);
-        answer.here.notify_one();
+        });
     });
     *slot.waiting.lock() = Some(waiting);
     slot
 }
 
+#[derive(Default)]
+struct Inner {
+    arrived: Option<Arrived>,
+    /// What the coroutine awaits meanwhile.
+    awaited: Option<(Arc<Bell>, Py<PyAny>)>,
+}
+
 /// Where a store's answer is left for the coroutine.
 pub(super) struct Slot {
-    pub(super) arrived: Mutex<Option<Arrived>>,
+    inner: Mutex<Inner>,
     here: Notify,
     waiting: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Slot {
+    fn fill(&self, arrived: Arrived) {
+        let awaited = {
+            let mut inner = self.inner.lock();
+            inner.arrived = Some(arrived);
+            inner.awaited.take()
+        };
+        self.here.notify_one();
+        if let Some((bell, future)) = awaited {
+            bell.ring(future);
+        }
+    }
+
+    /// The answer, if it is here.
+    pub(super) fn take(&self) -> Option<Arrived> {
+        self.inner.lock().arrived.take()
+    }
+
     /// Something to iterate over until the answer is here.
     pub(super) fn iterator(self: &Arc<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let slot = Arc::clone(self);
-        let future = runtime::asyncio_future(py, async move {
-            if slot.arrived.lock().is_none() {
-                slot.here.notified().await;
-                // Another may wait for the same answer.
-                slot.here.notify_one();
-            }
-        })?;
-        future.call_method0("__await__").map(Bound::unbind)
+        let bell = Bell::here(py)?;
+        let future = bell.future(py)?;
+        let is_here = {
+            let mut inner = self.inner.lock();
+            let is_here = inner.arrived.is_some();
+            let before = (!is_here).then(|| inner.awaited.replace((bell, future.clone().unbind())));
+            drop(inner);
+            drop(before);
+            is_here
+        };
+        if is_here {
+            future.call_method1(pyo3::intern!(py, "set_result"), (py.None(),))?;
+        }
+        future.call_method0(pyo3::intern!(py, "__await__")).map(Bound::unbind)
     }
 
     /// The answer, for who waits in the runtime.
     pub(super) async fn answer(&self) -> Arrived {
         loop {
-            if let Some(arrived) = self.arrived.lock().take() {
+            if let Some(arrived) = self.take() {
                 return arrived;
             }
             self.here.notified().await;

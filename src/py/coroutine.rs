@@ -240,7 +240,7 @@ impl Live {
         let mut input = input;
         loop {
             let passed = pass(py, &iterator, input);
-            let arrived = slot.arrived.lock().take();
+            let arrived = slot.take();
             match (passed, arrived) {
                 (Ok(Sent::Yield(yielded)), None) => {
                     self.delegate = Some(Delegate::Store(iterator, slot));

@@ -218,8 +218,13 @@ fn engine_of(place: &Place, settings: &Settings, clock: &Bound<'_, PyAny>) -> Py
                 namespace: namespace.clone(),
             };
             let clock = clock::of_config(clock, || Arc::new(WallClock))?;
-            let opened = py.detach(|| SqliteStore::open(options, clock, settings.limits()));
-            Ok(Arc::new(opened.map_err(|error| errors::of_store(py, &error))?))
+            let limits = settings.limits();
+            match py.detach(|| SqliteStore::open(options.clone(), Arc::clone(&clock), limits)) {
+                Ok(store) => Ok(Arc::new(store)),
+                // What runs without a store must run without a file, too.
+                Err(_) if settings.execute_without_store => Ok(Arc::new(SqliteStore::unopened(options, clock, limits))),
+                Err(error) => Err(errors::of_store(py, &error)),
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 
 use tokio::runtime::Runtime;
 
+use super::bell;
 use super::engine::{Engine, Settled};
 use super::keeper::Roster;
 use super::runtime;
@@ -93,6 +94,7 @@ extern "C" fn in_child() {
 /// Called by a child before it goes on.
 #[pyfunction]
 fn after_fork_in_child(py: Python<'_>) {
+    bell::begin_anew();
     for engine in engines() {
         engine.begin_anew(py);
     }

@@ -6,6 +6,7 @@
 use pyo3::prelude::*;
 
 mod awaiting;
+mod bell;
 mod call;
 mod canonical;
 mod claim;

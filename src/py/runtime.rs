@@ -13,7 +13,6 @@ use pyo3_async_runtimes::generic;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
-use super::errors;
 use crate::core::error::StoreError;
 use crate::store::BoxFuture;
 
@@ -184,17 +183,6 @@ impl generic::ContextExt for Bridge {
     fn get_task_locals() -> Option<TaskLocals> {
         None
     }
-}
-
-/// An asyncio future of the running loop that ends with this one. Cancelling it drops the Rust future.
-pub(super) fn asyncio_future<F>(py: Python<'_>, future: F) -> PyResult<Bound<'_, PyAny>>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    generic::future_into_py::<Bridge, _, _>(py, async move {
-        future.await;
-        Python::attach(|py| errors::any(py, py.None()))
-    })
 }
 
 /// Waits for a store's answer in a thread that is no interpreter's.

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
+from sqlite3 import Connection
 from typing import assert_type
 
 from idempotency_manager import (
@@ -52,6 +53,13 @@ def keys() -> None:
     assert_type(parsed.params_hash, str | None)
     assert_type(params_are_equivalent({}, {"a": 1}), bool)
     assert_type(canonicalize({"a": [1, None]}), bytes)
+
+
+def an_executor_in_a_transaction_keeps_its_type(
+    manager: IdempotencyManager, connection: Connection, make: Callable[[], dict[str, int]]
+) -> None:
+    assert_type(manager.execute_in_transaction(connection, action, make), dict[str, int])
+    assert_type(manager.execute_in_transaction(connection, mapping, make, ttl="24h", result_type=dict), dict[str, int])
 
 
 def an_executor_keeps_its_type(manager: IdempotencyManager, make: Callable[[], dict[str, int]]) -> None:

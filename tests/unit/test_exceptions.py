@@ -57,6 +57,8 @@ EVERY_ERROR = [
     errors.PreviousFailureError(RECORD),
     errors.CacheFullError("text"),
     errors.ResultUnavailableError(RECORD),
+    errors.TransactionEndedError("k", SECRET, recorded=True),
+    errors.TransactionEndedError("k", SECRET, recorded=False),
     errors.StoreError("text"),
     errors.StoreUnavailableError("text"),
     errors.ResultNotRecordedError("k", SECRET, "disk full"),
@@ -115,6 +117,7 @@ def test_neither_text_nor_repr_shows_a_result_or_params(error: errors.Idempotenc
 def test_a_result_is_never_lost() -> None:
     assert errors.LeaseLostError(None, SECRET).result == SECRET
     assert errors.ResultNotRecordedError("k", SECRET).result == SECRET
+    assert errors.TransactionEndedError("k", SECRET, recorded=False).result == SECRET
 
 
 @pytest.mark.parametrize("error", [error for error in EVERY_ERROR if getattr(error, "record", None)], ids=repr)

@@ -71,7 +71,14 @@ struct Inner {
 impl SqliteStore {
     /// The store in a file, which is made if there is none; the error says what is wrong with the file or its place.
     pub fn open(options: Options, clock: Arc<dyn Clock>, limits: Limits) -> Result<Self, StoreError> {
-        let inner = Inner {
+        let store = Self::unopened(options, clock, limits);
+        store.0.desk.keep(store.0.open()?);
+        Ok(store)
+    }
+
+    /// The same, opened by the first verb: until the file can be opened, each one fails.
+    pub fn unopened(options: Options, clock: Arc<dyn Clock>, limits: Limits) -> Self {
+        Self(Arc::new(Inner {
             options,
             clock,
             limits: Mutex::new(limits),
@@ -80,10 +87,7 @@ impl SqliteStore {
             copies: Copies::new(),
             checkpoints: Checkpoints::default(),
             waiters: Arc::default(),
-        };
-        let session = inner.open()?;
-        inner.desk.keep(session);
-        Ok(Self(Arc::new(inner)))
+        }))
     }
 
     fn write<T: Send + 'static>(
@@ -185,6 +189,9 @@ impl Drop for SqliteStore {
 
 impl Store for SqliteStore {
     fn claim(&self, request: &ClaimRequest<'_>) -> Reply<Claimed> {
+        if let Some(replay) = self.replay(request) {
+            return replay;
+        }
         let asked = Arc::new(Asked::new(request));
         let (inner, looked, now) = (Arc::clone(&self.0), Arc::clone(&asked), self.0.clock.now());
         let look: Look<Claimed> = Box::new(move |at| {

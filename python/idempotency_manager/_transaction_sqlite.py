@@ -1,0 +1,285 @@
+"""Sharing the transaction of a `sqlite3.Connection`.
+
+The connection is the caller's, and so are its settings. Its `row_factory` is put aside for each cursor; its
+`text_factory` and its converters never see a value, because every column is read as the result of an expression, and
+every text as bytes. Statements that control transactions are written out, because `commit()` does nothing with
+`autocommit=True`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from os import fsdecode
+from os.path import samefile
+
+from ._transaction_row import Row
+from ._transaction_schema import VERSION, statements
+from .exceptions import ConfigurationError, StoreError, StoreUnavailableError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from typing import Any
+
+_OLDEST = (3, 37, 0)
+"""The first SQLite with STRICT tables."""
+
+_NAMES = ("key", "signal_id", "action_type", "target", "owner")
+_TEXTS = (*_NAMES, "state", "latch", "error", "error_type", "error_args", "params", "context")
+_NUMBERS = ("fence", "attempts", "started_at", "lease_until", "executed_at", "expires_at")
+_COLUMNS = (*_TEXTS, *_NUMBERS, "fingerprint", "result")
+_END = ("state", "executed_at", "expires_at", "lease_until", "result", "error", "error_type", "error_args")
+_ENCODINGS = {b"a": "utf-8", b"a\0": "utf-16-le", b"\0a": "utf-16-be"}
+"""How the letter a lies in a database of each encoding."""
+
+# Nothing but the names of columns above is put into a statement.
+_FIND = f"""
+SELECT {", ".join(f"CAST({name} AS BLOB) AS {name}" for name in _TEXTS)},
+       {", ".join(f"{name} + 0 AS {name}" for name in _NUMBERS)},
+       CAST(fingerprint AS BLOB) AS fingerprint, CAST(result AS BLOB) AS result,
+       typeof(result) = 'text', CAST('a' AS BLOB)
+FROM main.idempotency_records
+WHERE key = ? AND namespace_id = (SELECT id FROM main.idempotency_namespaces WHERE name = ?)
+"""  # noqa: S608
+_CLAIM = f"""
+INSERT INTO main.idempotency_records (namespace_id, {", ".join(_COLUMNS)})
+VALUES ((SELECT id FROM main.idempotency_namespaces WHERE name = :namespace), {", ".join(f":{c}" for c in _COLUMNS)})
+ON CONFLICT (key, namespace_id) DO UPDATE SET
+    owner_process = NULL, {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "key")}
+"""  # noqa: S608
+_FINISH = f"""
+UPDATE main.idempotency_records SET {", ".join(f"{name} = :{name}" for name in _END)} WHERE fence = :fence
+RETURNING 1
+"""  # noqa: S608
+_NAMESPACE = "INSERT INTO main.idempotency_namespaces (name) VALUES (?)"
+_COUNT = "UPDATE main.idempotency_records SET attempts = attempts + 1 WHERE fence = ?"
+_ABOUT = """
+SELECT (SELECT value FROM main.idempotency_meta WHERE name = 'schema') + 0,
+       (SELECT id FROM main.idempotency_namespaces WHERE name = ?) + 0
+"""
+_SWEEP = """
+DELETE FROM main.idempotency_records WHERE fence IN (
+    SELECT fence FROM main.idempotency_records
+    WHERE namespace_id = (SELECT id FROM main.idempotency_namespaces WHERE name = ?)
+    AND state IN ('completed', 'failed') AND expires_at <= ? LIMIT 2
+)
+"""
+_NEXT_FENCE = """
+SELECT max(coalesce((SELECT max(fence) FROM main.idempotency_records), 0),
+           coalesce((SELECT value FROM main.idempotency_meta WHERE name = 'fence'), 0)) + 1
+"""
+# Takes the right to write without touching a page.
+_LOCK = "UPDATE main.idempotency_meta SET value = value WHERE 0"
+_MISSING = "no such table: main.idempotency_meta"
+
+
+class SqliteBackend:
+    """See `Backend`."""
+
+    def __init__(self, connection: sqlite3.Connection, namespace: str) -> None:
+        if sqlite3.sqlite_version_info < _OLDEST:
+            found = f"connection: Python's sqlite3 is built on SQLite {sqlite3.sqlite_version}"
+            raise ConfigurationError(f"{found}; sharing a transaction takes 3.37 or newer: use a newer Python build")
+        self._connection = connection
+        self._namespace = namespace
+        self._file = ""
+        self._file = self._find_file()
+
+    def _find_file(self) -> str:
+        for _, name, file in self._run("look at the connection", "PRAGMA database_list"):
+            if name in ("main", b"main"):
+                return fsdecode(file) if isinstance(file, str | bytes) else str(file)
+        return ""
+
+    @property
+    def place(self) -> Hashable:
+        """See `Backend`. A database without a file is its connection's own."""
+        return self._file or id(self._connection), self._namespace
+
+    def shown(self) -> str:
+        """See `Backend`."""
+        return repr(self._file) if self._file else "the connection's database"
+
+    def is_file(self, path: str) -> bool:
+        """See `Backend`."""
+        try:
+            return samefile(self._file, path)  # noqa: PTH121 - both are text
+        except OSError:  # one of them is not there
+            return False
+
+    def is_open(self) -> bool:
+        """See `Backend`."""
+        try:
+            return self._connection.in_transaction
+        except sqlite3.ProgrammingError:
+            return False
+
+    def begin(self) -> None:
+        """See `Backend`."""
+        self._run("begin a transaction", "BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """See `Backend`."""
+        try:
+            self._raw("COMMIT")
+        except sqlite3.IntegrityError:  # a deferred constraint of the caller's own rows
+            raise
+        except sqlite3.Error as error:
+            raise self._translate(error, "commit") from error
+
+    def rollback(self) -> None:
+        """See `Backend`."""
+        if self.is_open():
+            self._run("roll back", "ROLLBACK")
+
+    def prepare(self) -> None:
+        """See `Backend`."""
+        doing = "write in this transaction"
+        try:
+            if not self._lock():
+                self._create()
+        except sqlite3.Error as error:
+            raise self._translate(error, doing) from error
+        [(version, namespace)] = self._run(doing, _ABOUT, (self._namespace,))
+        if version > VERSION:
+            problem = f"the tables in {self.shown()} are of version {version}, and this package knows {VERSION}"
+            raise StoreUnavailableError(f"{problem}: upgrade idempotency-manager. Nothing was executed")
+        if namespace is None:
+            self._run(doing, _NAMESPACE, (self._namespace,))
+
+    def _lock(self) -> bool:
+        """Take the right to write before anything is read, for what was read can't be written after others wrote."""
+        try:
+            self._raw(_LOCK)
+        except sqlite3.OperationalError as error:
+            if str(error) == _MISSING:
+                return False
+            raise
+        return True
+
+    def _create(self) -> None:
+        first, *others = statements()
+        try:
+            self._raw(first)
+        except sqlite3.OperationalError as error:
+            # Somebody else has made them since they were looked for, and had the right to write meanwhile.
+            if "already exists" in str(error) and self._lock():
+                return
+            raise
+        for statement in others:
+            self._raw(statement)
+
+    def sweep(self, now: int) -> None:
+        """See `Backend`."""
+        self._run("remove expired records", _SWEEP, (self._namespace, now))
+
+    def find(self, key: str) -> Row | None:
+        """See `Backend`."""
+        found = self._run("read the record", _FIND, (key, self._namespace))
+        if not found:
+            return None
+        *values, is_text, letter = found[0]
+        encoding = _ENCODINGS[letter]
+        fields: dict[str, Any] = dict(zip(_COLUMNS, values, strict=True))
+        for name in (*_TEXTS, "result") if is_text else _TEXTS:
+            if fields[name] is not None:
+                fields[name] = fields[name].decode(encoding)
+        return Row(**fields)
+
+    def next_fence(self) -> int:
+        """See `Backend`."""
+        return int(self._run("number the claim", _NEXT_FENCE)[0][0])
+
+    def claim(self, row: Row) -> None:
+        """See `Backend`."""
+        values = {name: getattr(row, name) for name in _COLUMNS}
+        self._run("write the record", _CLAIM, {"namespace": self._namespace, **values})
+
+    def finish(self, row: Row) -> bool:
+        """See `Backend`."""
+        values = {name: getattr(row, name) for name in _END}
+        return bool(self._run("write the record", _FINISH, {"fence": row.fence, **values}))
+
+    def count(self, fence: int) -> None:
+        """See `Backend`."""
+        self._run("count the call", _COUNT, (fence,))
+
+    def save(self, name: str) -> None:
+        """See `Backend`."""
+        self._run("set a savepoint", f"SAVEPOINT {name}")
+
+    def release(self, name: str) -> bool:
+        """See `Backend`."""
+        return self._end("RELEASE", name)
+
+    def undo(self, name: str) -> bool:
+        """See `Backend`."""
+        return self._end("ROLLBACK TO", name) and self._end("RELEASE", name)
+
+    def _end(self, verb: str, name: str) -> bool:
+        try:
+            self._raw(f"{verb} {name}")
+        except sqlite3.ProgrammingError:  # closed meanwhile
+            return False
+        except sqlite3.Error as error:
+            if str(error) == f"no such savepoint: {name}":
+                return False
+            raise self._translate(error, "end a savepoint") from error
+        return True
+
+    # ---------------------------------------------------------------- statements and their errors
+
+    def _raw(self, statement: str, values: Any = ()) -> list[Any]:
+        """Run a statement with a cursor of the plainest kind, whatever the connection's class makes of `cursor()`."""
+        cursor = sqlite3.Connection.cursor(self._connection)
+        try:
+            cursor.row_factory = None
+            return cursor.execute(statement, values).fetchall()
+        finally:
+            cursor.close()
+
+    def _run(self, doing: str, statement: str, values: Any = ()) -> list[Any]:
+        try:
+            return self._raw(statement, values)
+        except sqlite3.Error as error:
+            raise self._translate(error, doing) from error
+
+    def _translate(self, error: sqlite3.Error, doing: str) -> Exception:
+        if isinstance(error, sqlite3.ProgrammingError):
+            return ConfigurationError(f"connection: {error}")
+        problem = f"can't {doing} in {self.shown()}: {error}"
+        name = getattr(error, "sqlite_errorname", None) or ""
+        remedy = _remedy(name, doing, str(error))
+        kind = StoreError if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) else StoreUnavailableError
+        return kind(f"{problem}. {remedy}")
+
+
+def _remedy(name: str, doing: str, text: str) -> str:
+    """Say what to do about an SQLite error, and what became of the effect."""
+    if doing == "commit":
+        undone = "Row and record are committed together or not at all: call again, and the answer will tell"
+    else:
+        undone = "Nothing was executed, or it is undone together with its record"
+    if name == "SQLITE_BUSY_SNAPSHOT":
+        advice = (
+            "The transaction has read before it came to write, and somebody else wrote meanwhile: begin it with "
+            "BEGIN IMMEDIATE, or let this call be the first thing in it, and run it again from its start"
+        )
+    elif "statements in progress" in text:
+        advice = (
+            "An INSERT … RETURNING on this connection has rows that nobody has read: fetchall(), or close its cursor"
+        )
+    elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        advice = (
+            "Somebody else is writing: give sqlite3.connect(timeout=…) more seconds, keep transactions short, "
+            "and begin those that write with BEGIN IMMEDIATE"
+        )
+    elif name.startswith("SQLITE_READONLY"):
+        advice = "The database can't be written: look at the file's and its folder's permissions, and at mode=ro"
+    elif name.startswith("SQLITE_FULL"):
+        advice = "Make room on the disk"
+    elif name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        advice = "The file is damaged or is no database: restore it from a backup"
+    else:
+        advice = "Look at the database"
+    return f"{advice}. {undone}"
