@@ -1,6 +1,7 @@
 """The progress bar: for a person who has waited, and for nobody else."""
 
 import io
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,13 @@ def test_a_bar_appears_after_a_while_and_counts(terminal: Console) -> None:
     assert list(track(range(5_000), lambda: 5_000, "listing [all]", console=terminal, patience=0)) == list(range(5_000))
     assert "listing [all]" in shown(terminal)
     assert "/5000" in shown(terminal)
+
+
+def test_output_goes_where_it_went_without_the_bar(terminal: Console, capsys: pytest.CaptureFixture[str]) -> None:
+    for item in track(range(3), lambda: 3, "listing", console=terminal, patience=0):
+        sys.stdout.write(f"{item}\n")
+    assert capsys.readouterr().out == "0\n1\n2\n"
+    assert "listing" in shown(terminal)
 
 
 def test_what_is_quick_has_no_bar(terminal: Console) -> None:

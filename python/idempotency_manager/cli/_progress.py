@@ -37,7 +37,9 @@ def _bar(console: Console, *, counted: bool) -> Progress:
     columns = [progress.TextColumn("{task.description}", markup=False), progress.BarColumn()]
     if counted:
         columns += [progress.MofNCompleteColumn(), progress.TimeRemainingColumn()]
-    return progress.Progress(*columns, progress.TimeElapsedColumn(), console=console, transient=True)
+    # Redirected, what the command prints would go where the bar is.
+    keep = {"redirect_stdout": False, "redirect_stderr": False}
+    return progress.Progress(*columns, progress.TimeElapsedColumn(), console=console, transient=True, **keep)
 
 
 def track(
