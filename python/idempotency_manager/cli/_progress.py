@@ -37,9 +37,14 @@ def _bar(console: Console, *, counted: bool) -> Progress:
     columns = [progress.TextColumn("{task.description}", markup=False), progress.BarColumn()]
     if counted:
         columns += [progress.MofNCompleteColumn(), progress.TimeRemainingColumn()]
-    # Redirected, what the command prints would go where the bar is.
-    keep = {"redirect_stdout": False, "redirect_stderr": False}
-    return progress.Progress(*columns, progress.TimeElapsedColumn(), console=console, transient=True, **keep)
+    return progress.Progress(
+        *columns,
+        progress.TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        redirect_stdout=False,  # or what the command prints would go where the bar is
+        redirect_stderr=False,
+    )
 
 
 def track(
