@@ -178,6 +178,8 @@ struct State {
     seat: Seat,
     /// Whether the desk's own thread runs.
     served: bool,
+    /// Whether another one only looks, while that stands in line.
+    looks: bool,
     stops: bool,
     /// Whether a thread waits to fork.
     forks: bool,
@@ -208,6 +210,14 @@ pub(super) enum Next {
     Stop,
 }
 
+/// A thread that is to be started.
+pub(super) enum Helper {
+    /// The desk's own.
+    Serves,
+    /// One that only looks, while the desk's own stands in line.
+    Looks,
+}
+
 /// The seat, with the work to do.
 pub(super) struct Seated {
     pub(super) session: Option<Session>,
@@ -226,12 +236,27 @@ impl Desk {
         self.lock().seat = Seat::Free(Some(session));
     }
 
-    /// Leaves work to the desk's thread; answers whether that must be started.
-    pub(super) fn put(&self, job: Box<dyn Job>) -> bool {
+    /// Leaves work to the desk's thread; answers with the thread that must be started.
+    pub(super) fn put(&self, job: Box<dyn Job>) -> Option<Helper> {
         let mut state = self.lock();
         state.fresh.push(job);
+        if matches!(state.seat, Seat::InLine(..)) {
+            return (!std::mem::replace(&mut state.looks, true)).then_some(Helper::Looks);
+        }
         self.wanted.notify_one();
-        !std::mem::replace(&mut state.served, true)
+        (!std::mem::replace(&mut state.served, true)).then_some(Helper::Serves)
+    }
+
+    /// Work that may only need a look, for a thread that does nothing else; `None` where there is none, and it ends.
+    pub(super) fn next_look(&self) -> Option<Vec<Box<dyn Job>>> {
+        let mut state = self.lock();
+        state.looks = !state.fresh.is_empty();
+        state.looks.then(|| std::mem::take(&mut state.fresh))
+    }
+
+    /// There is no thread that only looks; the desk's does it, when it is back.
+    pub(super) fn give_up_looking(&self) {
+        self.lock().looks = false;
     }
 
     /// Sits down if the seat is free, without work as yet.
@@ -254,9 +279,15 @@ impl Desk {
         state.sit_down(BATCH)
     }
 
-    /// Puts what a look could not answer at the end of the queue.
-    pub(super) fn put_looked_at(&self, jobs: Vec<Box<dyn Job>>) {
-        self.lock().jobs.extend(jobs);
+    /// Puts what a look could not answer at the end of the queue; answers whether the desk's thread must be started.
+    pub(super) fn put_looked_at(&self, jobs: Vec<Box<dyn Job>>) -> bool {
+        let mut state = self.lock();
+        state.jobs.extend(jobs);
+        if state.jobs.is_empty() {
+            return false;
+        }
+        self.wanted.notify_one();
+        !std::mem::replace(&mut state.served, true)
     }
 
     /// Takes all work away, as there is no thread to do it.
@@ -390,6 +421,7 @@ impl Frozen<'_> {
             std::mem::forget(queue);
         }
         state.served = false;
+        state.looks = false;
         state.write_counts_at = None;
     }
 }
