@@ -171,6 +171,7 @@ impl Default for Seat {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent answers to independent questions")]
 struct State {
     /// Work that may only need a look.
     fresh: Vec<Box<dyn Job>>,
@@ -395,18 +396,6 @@ impl Desk {
     }
 }
 
-impl Desk {
-    /// Goes on after a fork with what came while a thread waited for it; answers whether the desk's thread must be started.
-    pub(super) fn resume(&self) -> bool {
-        let mut state = self.lock();
-        if state.jobs.is_empty() {
-            return false;
-        }
-        self.wanted.notify_one();
-        !std::mem::replace(&mut state.served, true)
-    }
-}
-
 /// The desk's lock, kept while a thread forks.
 pub(super) struct Frozen<'a>(MutexGuard<'a, State>);
 
@@ -428,10 +417,6 @@ impl Frozen<'_> {
 
 impl State {
     fn sit_down(&mut self, most: usize) -> Option<Seated> {
-        // Who waits to fork goes first: it would find the seat taken again each time it wakes.
-        if self.forks {
-            return None;
-        }
         let Seat::Free(session) = &mut self.seat else { return None };
         let session = session.take();
         self.seat = Seat::Taken;

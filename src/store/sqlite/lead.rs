@@ -118,13 +118,6 @@ impl Inner {
         }
     }
 
-    /// Goes on after a fork.
-    pub(super) fn resume(self: &Arc<Self>) {
-        if self.desk.resume() {
-            self.serve();
-        }
-    }
-
     /// Starts the desk's thread. It ends when the store is dropped and nothing is left to do.
     fn serve(self: &Arc<Self>) {
         let inner = Arc::clone(self);
