@@ -42,21 +42,38 @@ pub(super) type Verb<T> = Box<dyn FnMut(&mut Turn<'_>) -> Result<Option<T>, Faul
 const WAITING: u8 = 0;
 const STARTED: u8 = 1;
 const GIVEN_UP: u8 = 2;
-/// A part of it is done: it is done to its end.
-const BEGUN: u8 = 3;
 
 /// How far a piece of work has come, as its owner may see it who would give it up.
-#[derive(Clone, Default)]
-pub(super) struct Progress(Arc<AtomicU8>);
+#[derive(Clone)]
+pub(super) struct Progress(Arc<Waiting>);
+
+struct Waiting {
+    state: AtomicU8,
+    due: Mutex<Instant>,
+}
 
 impl Progress {
-    fn change(&self, from: u8, to: u8) -> bool {
-        self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    pub(super) fn new(due: Instant) -> Self {
+        Self(Arc::new(Waiting { state: AtomicU8::new(WAITING), due: Mutex::new(due) }))
     }
 
-    /// Whether it may be gone on with; it can't be given up then.
-    fn start(&self) -> bool {
-        self.change(WAITING, STARTED) || self.0.load(Ordering::Acquire) == BEGUN
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.0.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    fn lock_due(&self) -> MutexGuard<'_, Instant> {
+        self.0.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When it has waited for long enough.
+    pub(super) fn due(&self) -> Instant {
+        *self.lock_due()
+    }
+
+    /// Waits for its next part, as long as it might for its first.
+    fn wait_anew(&self, patience: Duration) {
+        *self.lock_due() = Instant::now() + patience;
+        self.change(STARTED, WAITING);
     }
 
     /// Gives the work up, unless it has been started.
@@ -79,7 +96,6 @@ pub(super) enum Needs {
 /// A piece of work.
 pub(super) trait Job: Send {
     fn progress(&self) -> &Progress;
-    fn due(&self) -> Instant;
     fn asked_at(&self) -> Timestamp;
     /// What must be written before it.
     fn needs(&self) -> Needs;
@@ -101,7 +117,6 @@ pub(super) struct Task<T> {
     pub(super) done: Option<Result<T, StoreError>>,
     pub(super) sender: oneshot::Sender<Result<T, StoreError>>,
     pub(super) progress: Progress,
-    pub(super) due: Instant,
     /// How long each part of it may wait.
     pub(super) patience: Duration,
     pub(super) asked_at: Timestamp,
@@ -110,10 +125,6 @@ pub(super) struct Task<T> {
 impl<T: Send + 'static> Job for Task<T> {
     fn progress(&self) -> &Progress {
         &self.progress
-    }
-
-    fn due(&self) -> Instant {
-        self.due
     }
 
     fn asked_at(&self) -> Timestamp {
@@ -143,8 +154,7 @@ impl<T: Send + 'static> Job for Task<T> {
             (Ok(()), Some(answer)) => answer,
             (Err(error), _) => Err(error),
             (Ok(()), None) => {
-                self.progress.change(STARTED, BEGUN);
-                self.due = Instant::now() + self.patience;
+                self.progress.wait_anew(self.patience);
                 return Some(self);
             }
         };
@@ -432,7 +442,7 @@ impl State {
 
     fn take_jobs(&mut self, most: usize) -> Vec<Box<dyn Job>> {
         let count = self.jobs.len().min(most);
-        self.jobs.drain(..count).filter(|job| job.progress().start()).collect()
+        self.jobs.drain(..count).filter(|job| job.progress().change(WAITING, STARTED)).collect()
     }
 
     fn put_back(&mut self, jobs: Vec<Box<dyn Job>>) {

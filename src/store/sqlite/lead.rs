@@ -163,7 +163,7 @@ impl Inner {
         queue.leave();
         if !jobs.is_empty() {
             // Another program holds SQLite's lock, one that does not stand in line.
-            let (late, left) = jobs.into_iter().partition(|job| job.due() <= Instant::now());
+            let (late, left) = jobs.into_iter().partition(|job| job.progress().due() <= Instant::now());
             tell(late, &Err(place::locked(&self.options.path, self.options.busy_timeout)));
             let starts = self.desk.stand_up(Some(session), left, more);
             thread::sleep(PAUSE);
