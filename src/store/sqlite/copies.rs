@@ -369,3 +369,7 @@ impl Counts {
         drop(self.take());
     }
 }
+
+#[cfg(test)]
+#[path = "copies_tests.rs"]
+mod tests;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::ErrorCode;
 
 use super::copies::Unwritten;
-use super::desk::{Job, Needs, Next, Seated};
+use super::desk::{Helper, Job, Needs, Next, Seated};
 use super::session::Session;
 use super::turn::{Turn, apply};
 use super::{Inner, place, settle};
@@ -84,7 +84,29 @@ impl Inner {
 
     /// Leaves a verb to the desk's thread.
     pub(super) fn do_there(self: &Arc<Self>, job: Box<dyn Job>) {
-        if self.desk.put(job) {
+        match self.desk.put(job) {
+            Some(Helper::Serves) => self.serve(),
+            Some(Helper::Looks) => self.look_meanwhile(),
+            None => {}
+        }
+    }
+
+    /// Starts a thread that answers what a look is enough for, while the desk's own waits for other processes.
+    fn look_meanwhile(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        let thread = thread::Builder::new().name("idempotency-look".into());
+        let looks = move || {
+            while let Some(jobs) = inner.desk.next_look() {
+                inner.look_at(jobs);
+            }
+        };
+        if thread.spawn(looks).is_err() {
+            self.desk.give_up_looking();
+        }
+    }
+
+    fn look_at(self: &Arc<Self>, jobs: Vec<Box<dyn Job>>) {
+        if self.desk.put_looked_at(jobs.into_iter().filter_map(answered_by_a_look).collect()) {
             self.serve();
         }
     }
@@ -92,13 +114,6 @@ impl Inner {
     /// Has counts written soon.
     pub(super) fn expect_counts(self: &Arc<Self>) {
         if self.copies.counts.needs_writer() && self.desk.expect_counts(COUNTS_WAIT) {
-            self.serve();
-        }
-    }
-
-    /// Goes on after a fork.
-    pub(super) fn resume(self: &Arc<Self>) {
-        if self.desk.resume() {
             self.serve();
         }
     }
@@ -116,7 +131,7 @@ impl Inner {
     fn work(self: &Arc<Self>) {
         loop {
             match self.desk.next() {
-                Next::Look(jobs) => self.desk.put_looked_at(jobs.into_iter().filter_map(answered_by_a_look).collect()),
+                Next::Look(jobs) => self.look_at(jobs),
                 Next::Write(seated) => drop(self.write(seated)),
                 Next::WriteCounts => self.write_counts(),
                 Next::Stop => return,
@@ -150,7 +165,7 @@ impl Inner {
         queue.leave();
         if !jobs.is_empty() {
             // Another program holds SQLite's lock, one that does not stand in line.
-            let (late, left) = jobs.into_iter().partition(|job| job.due() <= Instant::now());
+            let (late, left) = jobs.into_iter().partition(|job| job.progress().due() <= Instant::now());
             tell(late, &Err(place::locked(&self.options.path, self.options.busy_timeout)));
             let starts = self.desk.stand_up(Some(session), left, more);
             thread::sleep(PAUSE);

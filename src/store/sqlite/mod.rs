@@ -141,11 +141,11 @@ impl Inner {
     /// A verb to be done, and where its answer comes.
     fn task<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> (Box<dyn Job>, Answer<T>) {
         let (sender, receiver) = oneshot::channel();
-        let (progress, patience) = (Progress::default(), self.options.busy_timeout);
-        let due = Instant::now() + patience;
-        let answer = Answer::new(receiver, progress.clone(), due, patience, self.options.path.clone());
+        let patience = self.options.busy_timeout;
+        let progress = Progress::new(Instant::now() + patience);
+        let answer = Answer::new(receiver, progress.clone(), patience, self.options.path.clone());
         let asked_at = self.clock.now();
-        (Box::new(Task { look, verb, needs, done: None, sender, progress, due, patience, asked_at }), answer)
+        (Box::new(Task { look, verb, needs, done: None, sender, progress, patience, asked_at }), answer)
     }
 
     /// Opens a connection to write, and watches the file through it.
