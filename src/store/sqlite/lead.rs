@@ -216,6 +216,7 @@ impl Inner {
                 counts.give_back(counted);
             }
         }
+        counts.end_writing();
         if done.is_ok() && header != before {
             self.after_commit(session, header);
         }
@@ -229,7 +230,7 @@ impl Inner {
 
     /// Ends the desk's thread, once what was counted is written.
     pub(super) fn retire(self: &Arc<Self>) {
-        if self.copies.counts.any() {
+        if !self.copies.counts.are_written() {
             self.do_here(self.counting());
         }
         self.desk.stop();
