@@ -12,7 +12,7 @@ use tokio::time::Sleep;
 use super::desk::{Job, Progress};
 use super::{Inner, place};
 use crate::core::error::StoreError;
-use crate::store::Errand;
+use crate::store::{Errand, Recall};
 
 /// A verb that is still to be done.
 pub(super) struct Trip {
@@ -35,6 +35,11 @@ impl Errand for Trip {
 
     fn hand_over(self: Box<Self>) {
         drop(self);
+    }
+
+    fn recall(&self) -> Option<Arc<dyn Recall>> {
+        let job = self.job.as_ref()?;
+        Some(Arc::new(job.progress().clone()))
     }
 }
 
@@ -89,7 +94,7 @@ impl<T> Future for Answer<T> {
             }
             Poll::Pending => {}
         }
-        if self.is_due(context) && self.progress.give_up() {
+        if self.is_due(context) && Recall::give_up(&self.progress) {
             // How long it was to wait at most, whatever the scheduler made of that.
             return Poll::Ready(Err(place::locked(&self.path, self.due.elapsed())));
         }
