@@ -7,17 +7,19 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextvars import Token
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, final, overload
+from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
 
 from ._action import ActionLike, ParsedKey
 from ._converter import Converter
 from ._duration import Duration
-from ._types import State
+from ._transaction_row import Named, Row
+from ._types import Codec, State
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
+_Met: TypeAlias = Literal["run", "take_over", "replay", "replay_failure", "busy", "in_doubt", "mismatch"]
 
 # ---------------------------------------------------------------- keys
 
@@ -291,6 +293,25 @@ def set_default_core(core: Core | None) -> None: ...
 
 def encode_result(value: Any, converter: Converter | None = None) -> bytes: ...
 def decode_result(data: bytes, converter: Converter | None = None) -> Any: ...
+
+# ---------------------------------------------------------------- a caller's own transaction
+
+SQLITE_SCHEMA_VERSION: int
+
+def sqlite_schema() -> str: ...
+def name_action(core: Core, action: ActionLike) -> tuple[str, str, str, str, bytes, str | None, str | None]: ...
+def meet_row(row: Row, fingerprint: bytes | None, now: int, takes_over: bool) -> tuple[_Met, int]: ...
+def record_of_row(row: Row, now: int, codec: Codec | None) -> IdempotencyRecord: ...
+def column_of_result(
+    named: Named, attempts: int, result: object, codec: Codec | None, converter: Converter | None
+) -> str | bytes | None: ...
+def columns_of_failure(error: BaseException) -> tuple[str, str, str | None]: ...
+def claim_owner() -> tuple[str, str]: ...
+def run_as_current(key: str, attempts: int, lease: int, body: Callable[[], _T]) -> _T: ...
+def tell(
+    core: Core, kind: str, named: Named, attempts: int, record: IdempotencyRecord | None, took: int | None
+) -> None: ...
+def warn(text: str, named: Named, attempts: int) -> None: ...
 
 # ---------------------------------------------------------------- the process
 

@@ -262,7 +262,7 @@ impl Active {
 }
 
 /// `host:pid` of this process.
-fn owner() -> Arc<str> {
+pub(super) fn owner() -> Arc<str> {
     let host = rustix::system::uname();
     format!("{}:{}", host.nodename().to_string_lossy(), std::process::id()).into()
 }

@@ -45,6 +45,8 @@ pub(super) type Verb<T> = Box<dyn FnMut(&mut Turn<'_>) -> Result<Option<T>, Faul
 const WAITING: u8 = 0;
 const STARTED: u8 = 1;
 const GIVEN_UP: u8 = 2;
+/// A part of it is done: it is done to its end.
+const BEGUN: u8 = 3;
 
 /// How far a piece of work has come, as its owner may see it who would give it up.
 #[derive(Clone, Default)]
@@ -56,8 +58,18 @@ impl Progress {
     }
 }
 
+<<<<<<< HEAD
 impl Recall for Progress {
     fn give_up(&self) -> bool {
+=======
+    /// Whether it may be gone on with; it can't be given up then.
+    fn start(&self) -> bool {
+        self.change(WAITING, STARTED) || self.0.load(Ordering::Acquire) == BEGUN
+    }
+
+    /// Gives the work up, unless it has been started.
+    pub(super) fn give_up(&self) -> bool {
+>>>>>>> main
         self.change(WAITING, GIVEN_UP)
     }
 }
@@ -99,6 +111,8 @@ pub(super) struct Task<T> {
     pub(super) sender: oneshot::Sender<Result<T, StoreError>>,
     pub(super) progress: Progress,
     pub(super) due: Instant,
+    /// How long each part of it may wait.
+    pub(super) patience: Duration,
     pub(super) asked_at: Timestamp,
 }
 
@@ -138,7 +152,8 @@ impl<T: Send + 'static> Job for Task<T> {
             (Ok(()), Some(answer)) => answer,
             (Err(error), _) => Err(error),
             (Ok(()), None) => {
-                self.progress.change(STARTED, WAITING);
+                self.progress.change(STARTED, BEGUN);
+                self.due = Instant::now() + self.patience;
                 return Some(self);
             }
         };
@@ -190,6 +205,7 @@ pub(super) struct Desk {
 }
 
 /// What the desk's thread is to do next.
+#[expect(clippy::large_enum_variant, reason = "handed over once for each transaction, which a box would make dearer")]
 pub(super) enum Next {
     /// Work that may only need a look. It needs no seat.
     Look(Vec<Box<dyn Job>>),
@@ -227,8 +243,11 @@ impl Desk {
         self.lock().sit_down(0)
     }
 
-    /// Takes what else there is to do.
-    pub(super) fn take_more(&self, seated: &mut Seated) {
+    /// Takes this, unless it was given up, and what else there is to do.
+    pub(super) fn take_more(&self, seated: &mut Seated, job: Box<dyn Job>) {
+        if job.progress().change(WAITING, STARTED) {
+            seated.jobs.push(job);
+        }
         seated.jobs.append(&mut self.lock().take_jobs(BATCH));
     }
 
@@ -271,6 +290,9 @@ impl Desk {
             self.vacated.notify_all();
         }
         if state.jobs.is_empty() {
+            if state.stops {
+                self.wanted.notify_one();
+            }
             return false;
         }
         self.wanted.notify_one();
@@ -315,7 +337,7 @@ impl Desk {
                 continue;
             }
             let due = state.write_counts_at;
-            if due.is_some_and(|due| due <= Instant::now()) {
+            if due.is_some_and(|due| state.stops || due <= Instant::now()) {
                 state.write_counts_at = None;
                 return Next::WriteCounts;
             }
@@ -364,6 +386,18 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// Goes on after a fork with what came while a thread waited for it; answers whether the desk's thread must be started.
+    pub(super) fn resume(&self) -> bool {
+        let mut state = self.lock();
+        if state.jobs.is_empty() {
+            return false;
+        }
+        self.wanted.notify_one();
+        !std::mem::replace(&mut state.served, true)
+    }
+}
+
 /// The desk's lock, kept while a thread forks.
 pub(super) struct Frozen<'a>(MutexGuard<'a, State>);
 
@@ -384,6 +418,10 @@ impl Frozen<'_> {
 
 impl State {
     fn sit_down(&mut self, most: usize) -> Option<Seated> {
+        // Who waits to fork goes first: it would find the seat taken again each time it wakes.
+        if self.forks {
+            return None;
+        }
         let Seat::Free(session) = &mut self.seat else { return None };
         let session = session.take();
         self.seat = Seat::Taken;
@@ -401,7 +439,7 @@ impl State {
 
     fn take_jobs(&mut self, most: usize) -> Vec<Box<dyn Job>> {
         let count = self.jobs.len().min(most);
-        self.jobs.drain(..count).filter(|job| job.progress().change(WAITING, STARTED)).collect()
+        self.jobs.drain(..count).filter(|job| job.progress().start()).collect()
     }
 
     fn put_back(&mut self, jobs: Vec<Box<dyn Job>>) {

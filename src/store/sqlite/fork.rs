@@ -69,7 +69,9 @@ pub fn freeze_all() {
 /// Called by the same thread afterwards, on either side.
 pub fn thaw_all(in_child: bool) {
     let frozen: Vec<_> = FROZEN.with_borrow(|all| all.iter().map(|frozen| Arc::clone(&frozen.inner)).collect());
-    frozen.iter().for_each(|inner| thaw(inner, in_child));
+    for inner in &frozen {
+        thaw(inner, in_child);
+    }
     if in_child {
         CONNECTIONS.store(0, Ordering::Release);
         FORKS.store(0, Ordering::Release);
@@ -121,8 +123,8 @@ pub(super) fn freeze(inner: &Arc<Inner>) {
             session.close_quickly();
         }
         let limits: MutexGuard<'static, Limits> = lent.limits();
-        let _others = Box::new((reader, checkpoints, limits, lent.copies.freeze()));
-        all.push(Frozen { desk, waiters: lent.waiters.lock(), _others, inner: Arc::clone(inner) });
+        let others = Box::new((reader, checkpoints, limits, lent.copies.freeze()));
+        all.push(Frozen { desk, waiters: lent.waiters.lock(), _others: others, inner: Arc::clone(inner) });
     });
 }
 
@@ -142,4 +144,5 @@ pub(super) fn thaw(inner: &Arc<Inner>, in_child: bool) {
         inner.copies.begin_anew();
         inner.checkpoints.begin_anew();
     }
+    inner.resume();
 }

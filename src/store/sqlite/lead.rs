@@ -57,20 +57,15 @@ impl Inner {
     pub(super) fn do_here(self: &Arc<Self>, mut job: Box<dyn Job>) {
         let seated = match self.desk.sit_down() {
             Some(mut seated) => {
-                if seated.session.is_none() {
-                    // What keeps it from being opened is told when the work is to be done.
-                    seated.session = self.open().ok();
-                }
-                if job.look(seated.session.as_ref()) {
+                // Where none is open, it is opened to write: no look is worth to wait for that twice.
+                if seated.session.is_some() && job.look(seated.session.as_ref()) {
                     drop(job.settle(Ok(())));
                     if self.desk.stand_up(seated.session, Vec::new(), Vec::new()) {
                         self.serve();
                     }
                     return;
                 }
-                // Nobody can have given it up: nobody has seen it yet.
-                seated.jobs.push(job);
-                self.desk.take_more(&mut seated);
+                self.desk.take_more(&mut seated, job);
                 seated
             }
             None if job.look(None) => {
@@ -97,6 +92,13 @@ impl Inner {
     /// Has counts written soon.
     pub(super) fn expect_counts(self: &Arc<Self>) {
         if self.copies.counts.needs_writer() && self.desk.expect_counts(COUNTS_WAIT) {
+            self.serve();
+        }
+    }
+
+    /// Goes on after a fork.
+    pub(super) fn resume(self: &Arc<Self>) {
+        if self.desk.resume() {
             self.serve();
         }
     }
@@ -157,6 +159,8 @@ impl Inner {
         let session = if session.is_adrift() {
             self.close(session);
             *self.reader() = None;
+            // It would keep what this process remembers of the old log.
+            *self.checkpoints.lock() = None;
             None
         } else {
             Some(session)
@@ -191,7 +195,13 @@ impl Inner {
             Ok(()) if session.is_adrift() => End::Over(Err(place::moved(&self.options.path))),
             Ok(()) => End::Over(Ok(())),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => End::Busy,
-            Err(error) => End::Over(Err(place::explain(&self.options.path, &error))),
+            Err(error) => {
+                // It may have failed because the file is not there any more.
+                if !session.is_adrift() {
+                    session.notice_place();
+                }
+                End::Over(Err(place::explain(&self.options.path, &error)))
+            }
         }
     }
 
@@ -206,9 +216,11 @@ impl Inner {
         let counted = if needs >= Needs::Counts { counts.take() } else { Unwritten::default() };
         let (now, limits, waiters) = (Timestamp::default(), *self.limits(), &self.waiters);
         let mut turn = Turn { session, now, limits, waiters, effects: Vec::new() };
+        let changes = session.connection.total_changes();
         let done = turn.do_all(needs, &counted, jobs).and_then(|()| session.commit());
-        let header = self.copies.end_commit(before);
+        let wrote = done.is_ok() && session.connection.total_changes() != changes;
         match done {
+            // Before the copies are good again.
             Ok(()) if session.notice_place() => apply(turn.effects, &self.copies, &self.waiters),
             Ok(()) => {}
             Err(_) => {
@@ -217,6 +229,7 @@ impl Inner {
             }
         }
         counts.end_writing();
+        let header = self.copies.end_commit(before, wrote);
         if done.is_ok() && header != before {
             self.after_commit(session, header);
         }
@@ -225,6 +238,7 @@ impl Inner {
 
     /// Writes what was counted, if it can be; else it is tried again later.
     fn write_counts(self: &Arc<Self>) {
+        self.copies.counts.expect_again();
         self.do_there(self.counting());
     }
 

@@ -21,7 +21,7 @@ use self::errand::{Answer, Trip};
 use self::hold::Marking;
 use self::look::Wanted;
 use self::session::Session;
-use self::turn::Turn;
+use self::turn::{Sum, Turn};
 use self::waiters::Waiters;
 use self::wal_index::WalIndex;
 use super::{
@@ -53,6 +53,7 @@ mod wal_index;
 
 pub use self::fork::{freeze_all, thaw_all};
 pub use self::options::{Options, Synchronous};
+pub use self::row::{Kept, State, latch_of_word};
 pub use self::session::{SCHEMA, VERSION};
 
 /// A store in a file.
@@ -119,6 +120,9 @@ impl SqliteStore {
                 return None;
             }
             let answer = inner.reading(None, |session| {
+                // One view for both: what is marked anew between the two would be in no index.
+                let _view =
+                    (needs >= Needs::Indexes).then(|| session.connection.unchecked_transaction()).transpose()?;
                 let lacking = needs >= Needs::Indexes && session.has_unsettled()?;
                 if lacking { Ok(None) } else { reader(session).map(Some) }
             });
@@ -137,10 +141,11 @@ impl Inner {
     /// A verb to be done, and where its answer comes.
     fn task<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> (Box<dyn Job>, Answer<T>) {
         let (sender, receiver) = oneshot::channel();
-        let (progress, due) = (Progress::default(), Instant::now() + self.options.busy_timeout);
-        let answer = Answer::new(receiver, progress.clone(), due, self.options.path.clone());
+        let (progress, patience) = (Progress::default(), self.options.busy_timeout);
+        let due = Instant::now() + patience;
+        let answer = Answer::new(receiver, progress.clone(), due, patience, self.options.path.clone());
         let asked_at = self.clock.now();
-        (Box::new(Task { look, verb, needs, done: None, sender, progress, due, asked_at }), answer)
+        (Box::new(Task { look, verb, needs, done: None, sender, progress, due, patience, asked_at }), answer)
     }
 
     /// Opens a connection to write, and watches the file through it.
@@ -174,7 +179,7 @@ impl Inner {
         }
         let mut reader = self.reader();
         if reader.is_none() {
-            *reader = Session::open(&self.options).ok();
+            *reader = Session::open_to_read(&self.options).ok();
         }
         let answer = read(reader.as_ref()?).ok();
         if answer.is_none() {
@@ -270,13 +275,13 @@ impl Store for SqliteStore {
     }
 
     fn cleanup_expired(&self) -> Reply<u64> {
-        let mut sum = 0;
-        self.ask(None, Box::new(move |turn| turn.cleanup_part(&mut sum)), Needs::Nothing)
+        let sum = Sum::default();
+        self.ask(None, Box::new(move |turn| turn.cleanup_part(&sum)), Needs::Nothing)
     }
 
     fn remove_oldest(&self, count: u64) -> Reply<u64> {
-        let mut sum = 0;
-        self.ask(None, Box::new(move |turn| turn.remove_oldest_part(count, &mut sum)), Needs::Nothing)
+        let sum = Sum::default();
+        self.ask(None, Box::new(move |turn| turn.remove_oldest_part(count, &sum)), Needs::Nothing)
     }
 
     fn clear(&self, key: &str) -> Reply<bool> {
@@ -285,8 +290,8 @@ impl Store for SqliteStore {
     }
 
     fn clear_all(&self) -> Reply<u64> {
-        let (mut last, mut sum) = (None, 0);
-        self.ask(None, Box::new(move |turn| turn.clear_part(&mut last, &mut sum)), Needs::Nothing)
+        let (mut last, sum) = (None, Sum::default());
+        self.ask(None, Box::new(move |turn| turn.clear_part(&mut last, &sum)), Needs::Nothing)
     }
 
     fn tally(&self) -> Reply<Tally> {

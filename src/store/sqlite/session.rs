@@ -55,12 +55,16 @@ impl Session {
         let queue = Queue::open(&options.path)?;
         queue.enter_within(options.busy_timeout).map_err(|waited| place::locked(&options.path, waited))?;
         let queue = Arc::new(queue);
-        let opened = Self::open_alone(options, &queue).map_err(|problem| match problem {
-            Problem::Sql(error) => place::explain(&options.path, &error),
-            Problem::Told(error) => error,
-        });
+        let opened = Self::open_alone(options, &queue).map_err(|problem| problem.told(&options.path));
         queue.leave();
         opened
+    }
+
+    /// Opens the file to read: where its tables are there, nobody needs to be waited for.
+    pub(super) fn open_to_read(options: &Options) -> Result<Self, StoreError> {
+        place::check(&options.path)?;
+        let queue = Arc::new(Queue::open(&options.path)?);
+        Self::open_alone(options, &queue).map_err(|problem| problem.told(&options.path))
     }
 
     fn open_alone(options: &Options, queue: &Arc<Queue>) -> Result<Self, Problem> {
@@ -178,6 +182,15 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 enum Problem {
     Sql(rusqlite::Error),
     Told(StoreError),
+}
+
+impl Problem {
+    fn told(self, path: &Path) -> StoreError {
+        match self {
+            Self::Sql(error) => place::explain(path, &error),
+            Self::Told(error) => error,
+        }
+    }
 }
 
 impl From<rusqlite::Error> for Problem {
