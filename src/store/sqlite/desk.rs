@@ -56,20 +56,15 @@ impl Progress {
     fn change(&self, from: u8, to: u8) -> bool {
         self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
-}
 
-<<<<<<< HEAD
-impl Recall for Progress {
-    fn give_up(&self) -> bool {
-=======
     /// Whether it may be gone on with; it can't be given up then.
     fn start(&self) -> bool {
         self.change(WAITING, STARTED) || self.0.load(Ordering::Acquire) == BEGUN
     }
+}
 
-    /// Gives the work up, unless it has been started.
-    pub(super) fn give_up(&self) -> bool {
->>>>>>> main
+impl Recall for Progress {
+    fn give_up(&self) -> bool {
         self.change(WAITING, GIVEN_UP)
     }
 }
