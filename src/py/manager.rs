@@ -191,8 +191,13 @@ impl Core {
     }
 
     /// Ends the background thread and refuses further calls.
-    fn close(&self, py: Python<'_>) {
-        py.detach(|| self.engine.close());
+    fn close(&self) {
+        self.engine.close();
+    }
+
+    /// Writes what was counted, also when closed.
+    fn flush(&self, py: Python<'_>) -> Operation {
+        Operation::new(py, self.engine.current().store.flush(), |py, ()| Ok(py.None()))
     }
 
     /// Starts the cleaning of expired records at every interval.

@@ -67,6 +67,15 @@ pub trait Errand: Send {
 
     /// Leaves it to a thread of the store's.
     fn hand_over(self: Box<Self>);
+
+    /// What calls it back once it was sent.
+    fn recall(&self) -> Option<Arc<dyn Recall>>;
+}
+
+/// Calls work back that somebody waits for no longer.
+pub trait Recall: Send + Sync {
+    /// Has the work not be done, unless it has been begun; answers whether it is not.
+    fn give_up(&self) -> bool;
 }
 
 /// The right to execute that a claim gave: the key and the fence that proves it.

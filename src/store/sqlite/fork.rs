@@ -69,7 +69,9 @@ pub fn freeze_all() {
 /// Called by the same thread afterwards, on either side.
 pub fn thaw_all(in_child: bool) {
     let frozen: Vec<_> = FROZEN.with_borrow(|all| all.iter().map(|frozen| Arc::clone(&frozen.inner)).collect());
-    frozen.iter().for_each(|inner| thaw(inner, in_child));
+    for inner in &frozen {
+        thaw(inner, in_child);
+    }
     if in_child {
         CONNECTIONS.store(0, Ordering::Release);
         FORKS.store(0, Ordering::Release);

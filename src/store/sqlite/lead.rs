@@ -243,6 +243,7 @@ impl Inner {
                 counts.give_back(counted);
             }
         }
+        counts.end_writing();
         let header = self.copies.end_commit(before, wrote);
         if done.is_ok() && header != before {
             self.after_commit(session, header);
@@ -258,7 +259,7 @@ impl Inner {
 
     /// Ends the desk's thread, once what was counted is written.
     pub(super) fn retire(self: &Arc<Self>) {
-        if self.copies.counts.any() {
+        if !self.copies.counts.are_written() {
             self.do_here(self.counting());
         }
         self.desk.stop();

@@ -116,7 +116,7 @@ impl SqliteStore {
         let read = Arc::new(read);
         let (inner, reader) = (Arc::clone(&self.0), Arc::clone(&read));
         let look: Look<T> = Box::new(move |_| {
-            if inner.copies.counts.any() {
+            if !inner.copies.counts.are_written() {
                 return None;
             }
             let answer = inner.reading(None, |session| {
@@ -309,7 +309,7 @@ impl Store for SqliteStore {
 
     fn flush(&self) -> Reply<()> {
         let inner = Arc::clone(&self.0);
-        let look: Look<()> = Box::new(move |_| (!inner.copies.counts.any()).then_some(Ok(())));
+        let look: Look<()> = Box::new(move |_| inner.copies.counts.are_written().then_some(Ok(())));
         self.ask(Some(look), Box::new(|turn| Ok(turn.session.settle(settle::PART).map(Some)?)), Needs::Counts)
     }
 
