@@ -400,6 +400,14 @@ impl Desk {
         }
     }
 
+    /// The connection, where nobody writes.
+    pub(super) fn take_idle(&self) -> Option<Session> {
+        match &mut self.lock().seat {
+            Seat::Free(session) => session.take(),
+            Seat::InLine(..) | Seat::Taken => None,
+        }
+    }
+
     /// Has the thread end when nothing is left to do.
     pub(super) fn stop(&self) {
         self.lock().stops = true;

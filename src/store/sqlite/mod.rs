@@ -163,6 +163,15 @@ impl Inner {
         drop(session);
     }
 
+    /// Closes the connections that nobody uses at the moment.
+    fn let_go(&self) {
+        if let Some(session) = self.desk.take_idle() {
+            self.close(session);
+        }
+        drop(self.reader().take());
+        drop(self.checkpoints.lock().take());
+    }
+
     fn limits(&self) -> MutexGuard<'_, Limits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -198,6 +207,7 @@ impl fmt::Debug for SqliteStore {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.0.retire();
+        self.0.let_go();
     }
 }
 
@@ -311,6 +321,10 @@ impl Store for SqliteStore {
         let inner = Arc::clone(&self.0);
         let look: Look<()> = Box::new(move |_| inner.copies.counts.are_written().then_some(Ok(())));
         self.ask(Some(look), Box::new(|turn| Ok(turn.session.settle(settle::PART).map(Some)?)), Needs::Counts)
+    }
+
+    fn let_go(&self) {
+        self.0.let_go();
     }
 
     fn look_again(&self) -> Duration {
