@@ -16,6 +16,9 @@ export PYO3_PYTHON ?= $(CURDIR)/$(PY)
 
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+STORE ?= sqlite
+SECONDS ?= 30
+CHAOS_ARGS ?=
 CLIPPY := cargo clippy --quiet --locked --all-targets
 
 .PHONY: help
@@ -61,7 +64,7 @@ lint: setup ## Format and lint checks of Rust, Python and shell
 .PHONY: types
 types: setup ## Check the types: mypy strict, pyright, and the native module against its stub
 	@echo "==> mypy --strict"
-	@.venv/bin/mypy python tests/typing scripts examples
+	@.venv/bin/mypy python tests/typing scripts examples chaos
 	@echo "==> pyright on tests/typing"
 	@.venv/bin/basedpyright
 	@echo "==> stubtest on the native module"
@@ -116,6 +119,11 @@ bench: python ## Measure, beside peers (BENCH_ARGS=--quick for a smoke run)
 	@$(PYTHON) scripts/environment.py --venv .venvs/bench --requirements benchmarks/requirements.txt
 	@echo "==> python -m benchmarks $(BENCH_ARGS)"
 	@.venvs/bench/bin/python -m benchmarks $(BENCH_ARGS)
+
+.PHONY: chaos
+chaos: python ## Kill and stop workers at random, and audit what is left (STORE=sqlite SECONDS=30)
+	@$(PYTHON) scripts/environment.py
+	@$(PY) -m chaos --store $(STORE) --seconds $(SECONDS) $(CHAOS_ARGS)
 
 .PHONY: format
 format: setup ## Format Rust and Python, and mend what ruff can mend

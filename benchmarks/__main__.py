@@ -30,15 +30,29 @@ TOPICS = (
     "threads",
     "housekeeping",
     "import_time",
+    "sqlite_first_call",
+    "sqlite_group_commit",
+    "sqlite_duplicate",
+    "sqlite_scale",
 )
-DISTRIBUTIONS = ("idempotency-manager", "orjson", "cachebox", "moka-py", "theine", "aws-lambda-powertools")
+DISTRIBUTIONS = (
+    "idempotency-manager",
+    "orjson",
+    "cachebox",
+    "moka-py",
+    "theine",
+    "aws-lambda-powertools",
+    "diskcache",
+    "exactly-once",
+    "dbos",
+)
 ROUNDS, QUICK_ROUNDS = 15, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the topics that were asked for; 1 if any of them raised."""
     asked = _parser().parse_args(arguments)
-    options = Options(asked.rounds or (QUICK_ROUNDS if asked.quick else ROUNDS), asked.quick)
+    options = Options(asked.rounds or (QUICK_ROUNDS if asked.quick else ROUNDS), asked.quick, asked.directory)
     logging.getLogger("idempotency_manager").addHandler(logging.NullHandler())  # evictions are asked for here
     console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(
@@ -66,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--topic", action="append", choices=TOPICS, metavar="NAME", help=f"one of {', '.join(TOPICS)}")
     parser.add_argument("--rounds", type=_positive, metavar="N", help=f"{ROUNDS} by default")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here, too")
+    parser.add_argument("--directory", type=Path, metavar="DIR", help="where files go; must be on a disk")
     parser.add_argument("--quick", action="store_true", help="short and rough: does it run at all?")
     return parser
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 SEED = 4711
 WARM_ROUNDS = 1
@@ -29,6 +30,7 @@ class Options:
 
     rounds: int
     quick: bool
+    directory: Path | None = None
 
     @property
     def batch_ns(self) -> int:

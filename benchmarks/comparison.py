@@ -23,7 +23,7 @@ from ._fresh import ROOT
 from ._report import Facts, show
 from .peers import CACHEBOX, LRU, POWERTOOLS, THIS, Peer, load
 
-NEEDED_ONLY_HERE = {"exactly-once": "once", "DBOS": "durable_workflow"}
+IN_FILES = {"diskcache": "disk_cache", "exactly-once": "once", "DBOS": "durable_workflow"}
 PROBES: tuple[Callable[[Peer], str], ...] = (
     probes.keywords_in_another_order_run_again,
     probes.one_and_true_are_one_call,
@@ -36,12 +36,12 @@ PROBES: tuple[Callable[[Peer], str], ...] = (
     probes.an_async_function_works,
 )
 KILLED = "Killed (SIGKILL) in the middle; a new process calls again"
-DISTRIBUTIONS = ("cachebox", "aws-lambda-powertools", "exactly-once", "dbos", "idempotency-manager")
+DISTRIBUTIONS = ("cachebox", "aws-lambda-powertools", "diskcache", "exactly-once", "dbos", "idempotency-manager")
 
 CAPTION = (
     "Found by running each (benchmarks/probes.py). DBOS: the caller's workflow ID decides, so arguments don't "
-    "count. Killed: this package, exactly-once and DBOS over a SQLite file; lru_cache and cachebox have no store; "
-    "Powertools' stores need a server (see docs/comparison.md)."
+    "count. Killed: this package, diskcache, exactly-once and DBOS over a SQLite file; lru_cache and cachebox have no "
+    "store; Powertools' stores need a server (see docs/comparison.md)."
 )
 
 
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     logging.getLogger("idempotency_manager").addHandler(logging.NullHandler())  # its warnings are expected here
     peers = [load(name) for name in (THIS, LRU, CACHEBOX, POWERTOOLS)]
-    peers += [import_module(f".peers.{module}", __package__).PEER for module in NEEDED_ONLY_HERE.values()]
+    peers += [import_module(f".peers.{module}", __package__).PEER for module in IN_FILES.values()]
     rows = [(probes.question(probe), *(probes.answer(probe, peer) for peer in peers)) for probe in PROBES]
     rows.append((KILLED, *(_after_a_kill(peer.name) for peer in peers)))
     columns = ("", *(peer.name for peer in peers))
@@ -109,9 +109,9 @@ def _be_the_child(name: str, folder: Path) -> None:
 def _durable(name: str, folder: Path) -> Peer:
     if name == THIS:
         return _this_package(folder)
-    if name not in NEEDED_ONLY_HERE:
+    if name not in IN_FILES:
         return load(name)
-    peer: Peer = import_module(f".peers.{NEEDED_ONLY_HERE[name]}", __package__).durable(folder)
+    peer: Peer = import_module(f".peers.{IN_FILES[name]}", __package__).durable(folder)
     return peer
 
 

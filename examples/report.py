@@ -95,8 +95,8 @@ def introduce(console: Console, cases: Sequence[Case]) -> None:
     """Print what is about to be seen."""
     console.print(
         f"{len(cases)} invoices are overdue. For each, an automation makes a Trello card, a Slack message, a Drive "
-        "file and a Sheets row. The services fail on purpose, and some webhooks come twice. The automation retries, as "
-        f"it should. It runs twice: [bold]without {PACKAGE}[/], and [bold]with[/] it.\n",
+        "file and a Sheets row. The services fail on purpose, some webhooks come twice, and one kills the automation. "
+        f"It retries, as it should. All of that happens twice: [bold]without {PACKAGE}[/], and [bold]with[/] it.\n",
         highlight=False,
     )
 

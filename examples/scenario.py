@@ -21,6 +21,7 @@ class Case:
         faults: What goes wrong at each endpoint, in the order of its requests about this invoice.
         copies: How many deliveries of the webhook arrive at once.
         again: Whether the webhook arrives once more, after everything else is done.
+        fatal: Whether it arrives after everything else is done, and its first delivery is the end of the process.
     """
 
     invoice: Invoice
@@ -28,6 +29,7 @@ class Case:
     faults: Mapping[str, Sequence[Fault]] = field(default_factory=dict)
     copies: int = 1
     again: bool = False
+    fatal: bool = False
 
     @property
     def planned_duplicates(self) -> int:
@@ -74,6 +76,12 @@ CASES = (
             **_everywhere(Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER),
             "drive.list": [Fault.UNAVAILABLE, Fault.DROPPED_BEFORE],
         },
+    ),
+    Case(
+        _invoice(11, "Krill Ltd", "88.00"),
+        "killed after the card, started again",
+        {"trello.create": [Fault.FATAL]},
+        fatal=True,
     ),
 )
 

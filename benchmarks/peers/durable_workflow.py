@@ -4,8 +4,8 @@ DBOS is one object for the process and wants a database, so this peer starts it 
 """
 
 import atexit
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from itertools import count
 from pathlib import Path
@@ -14,7 +14,10 @@ from typing import Any
 
 from dbos import DBOS, SetWorkflowID
 
+from benchmarks.workload import create_card, create_card_later
+
 from . import Peer
+from .on_disk import Guarded
 
 NAME = "DBOS"
 _numbers = count()
@@ -57,6 +60,13 @@ def durable(folder: Path) -> Peer:
         return guarded
 
     return Peer(NAME, decorate, decorate_async)
+
+
+@contextmanager
+def guard(folder: Path, synchronous: str, *, look_first: bool) -> Iterator[Guarded]:  # noqa: ARG001 - it has no such settings
+    """The action, its records in a SQLite file in that folder; once for each process."""
+    peer = durable(folder)
+    yield Guarded(peer.decorate(create_card), peer.decorate_async(create_card_later))
 
 
 def _start(folder: Path) -> int:

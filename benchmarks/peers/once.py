@@ -1,12 +1,17 @@
 """exactly-once (PyPI): `once` with the key that it derives from the arguments, over its memory or its SQLite store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from exactly_once import Store, once
+from exactly_once.stores.sqlite import SQLiteStore
+
+from benchmarks.workload import create_card, create_card_later
 
 from . import Peer
+from .on_disk import FULL, Guarded
 
 NAME = "exactly-once"
 
@@ -21,6 +26,19 @@ def _peer(make_store: Callable[[], Store]) -> Peer:
 def durable(folder: Path) -> Peer:
     """Over a SQLite file."""
     return _peer(lambda: Store.sqlite(str(folder / "once.db")))
+
+
+@contextmanager
+def guard(folder: Path, synchronous: str, *, look_first: bool) -> Iterator[Guarded]:  # noqa: ARG001 - it always claims first
+    """The action, its records in a SQLite file in that folder.
+
+    It has synchronous=NORMAL and no setting for it, so FULL is set on its connection from outside.
+    """
+    store = SQLiteStore(str(folder / "once.db"))
+    if synchronous == FULL:
+        store._conn.execute("PRAGMA synchronous = FULL")  # noqa: SLF001 - see above
+    yield Guarded(once(store)(create_card), once(store)(create_card_later))
+    store.close()
 
 
 PEER = _peer(Store.memory)

@@ -4,6 +4,7 @@ import json
 import select
 import socket
 import threading
+from dataclasses import replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import Self
 from examples.ledger_service import drive, sheets, slack, trello
 from examples.ledger_service.faults import Fault, Plan
 from examples.ledger_service.ledger import Ledger
-from examples.ledger_service.routing import Request, Response, find_route
+from examples.ledger_service.routing import FATAL_HEADER, Request, Response, find_route
 
 _ROUTES = (*trello.ROUTES, *slack.ROUTES, *drive.ROUTES, *sheets.ROUTES)
 _NOT_FOUND = Response({"error": "no such endpoint"}, HTTPStatus.NOT_FOUND)
@@ -64,6 +65,8 @@ class LedgerService:
         response = route.endpoint(self.ledger, request, match)
         if fault is Fault.LATE:
             _wait_for_hang_up(connection)
+        if fault is Fault.FATAL:
+            return replace(response, fatal=True)
         return None if fault else response
 
 
@@ -101,6 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(response.status)
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
+        if response.fatal:
+            self.send_header(FATAL_HEADER, "yes")
         self.end_headers()
         self.wfile.write(content)
 

@@ -12,11 +12,12 @@ class Fault(StrEnum):
     DROPPED_BEFORE = "closed before the work"
     DROPPED_AFTER = "closed after the work"
     LATE = "answer later than the client waits"
+    FATAL = "the client's process killed after the work"
 
     @property
     def does_the_work(self) -> bool:
         """Whether the effect happens although the client gets no answer."""
-        return self in {Fault.DROPPED_AFTER, Fault.LATE}
+        return self in {Fault.DROPPED_AFTER, Fault.LATE, Fault.FATAL}
 
 
 class Plan:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from examples.ledger_service.ledger import Ledger
 
+FATAL_HEADER = "X-Kills-The-Client"
 _INVOICE = re.compile(r"INV-\d+")
 
 
@@ -46,10 +47,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What an endpoint answers: always JSON."""
+    """What an endpoint answers: always JSON; a fatal one carries `FATAL_HEADER`."""
 
     document: Any
     status: HTTPStatus = HTTPStatus.OK
+    fatal: bool = False
 
 
 Endpoint = Callable[[Ledger, Request, re.Match[str]], Response]

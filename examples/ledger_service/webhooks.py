@@ -29,7 +29,7 @@ def deliver(event: dict[str, Any], receiver: str) -> int:
         UndeliverableError: No delivery was acknowledged.
     """
     for number in range(1, _MAX_DELIVERIES + 1):
-        if _is_acknowledged(event, receiver):
+        if is_acknowledged(event, receiver):
             return number
     detail = f"{event} was not acknowledged in {_MAX_DELIVERIES} deliveries"
     raise UndeliverableError(detail)
@@ -48,7 +48,8 @@ def deliver_at_once(event: dict[str, Any], receiver: str, copies: int) -> None:
             sent.result()
 
 
-def _is_acknowledged(event: dict[str, Any], url: str) -> bool:
+def is_acknowledged(event: dict[str, Any], url: str) -> bool:
+    """Send an event once, and tell whether the receiver acknowledged it."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=_TIMEOUT_SECONDS)
     try:

@@ -118,6 +118,19 @@ pub enum Decision {
     NotInDoubt,
 }
 
+impl Decision {
+    /// The latch of the claim that this grants to a caller who asks for one or not. Over an action in doubt it is never
+    /// armed: the doubt is older than the claim, and must outlive a caller that dies while it settles it.
+    #[must_use]
+    pub const fn latch(self, asked: bool) -> Latch {
+        match (asked, self) {
+            (false, _) => Latch::Absent,
+            (true, Self::TakeOver) => Latch::Dispatched,
+            (true, _) => Latch::Armed,
+        }
+    }
+}
+
 /// The table. `stored` is what the store has of the key, expired or not.
 pub fn decide(stored: Option<Stored<'_>>, request: Request<'_>, now: Timestamp) -> Decision {
     let live = stored.filter(|record| !record.phase.is_finished() || now < record.expires_at);

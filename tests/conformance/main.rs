@@ -71,6 +71,7 @@ macro_rules! conformance {
                     a_taker_over_keeps_the_time_since_when_the_effect_may_have_happened
                     a_claim_of_a_lapsed_claim_that_was_never_dispatched_runs
                     a_claim_of_a_lapsed_claim_that_was_dispatched_meets_an_action_in_doubt
+                    a_doubt_outlives_a_taker_over_with_a_latch_that_dies_before_it_has_settled_it
                     a_claim_of_an_action_in_doubt_meets_it
                     a_taker_over_gets_an_action_in_doubt
                     a_holder_completes_its_claim_and_the_ttl_starts_then

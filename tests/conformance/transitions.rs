@@ -122,6 +122,15 @@ pub(crate) fn a_claim_of_a_lapsed_claim_that_was_dispatched_meets_an_action_in_d
     assert_eq!(name(&world.claim(KEY)), "in doubt");
 }
 
+pub(crate) fn a_doubt_outlives_a_taker_over_with_a_latch_that_dies_before_it_has_settled_it(store: Factory) {
+    let world = World::new(store);
+    world.doubt(KEY);
+    let claimed = ask(world.store.claim(&ClaimRequest { latch: true, takes_over: true, ..world.request(KEY) }));
+    assert_eq!(name(&claimed), "take over");
+    world.pass(30);
+    assert_eq!(name(&world.claim(KEY)), "in doubt", "the first effect may have happened, and nobody has found out");
+}
+
 pub(crate) fn a_claim_of_an_action_in_doubt_meets_it(store: Factory) {
     let world = World::new(store);
     world.doubt(KEY);

@@ -87,6 +87,14 @@ def test_the_tables_show_one_of_each_effect_for_each_invoice_with_the_package(
     assert [numbers(row)[-len(Effect) :] for row in rows(demo, " INV-")] == [[1] * len(Effect)] * len(CASES)
 
 
+def test_a_kill_between_the_card_and_its_record_makes_a_second_card_only_without_the_package(
+    demo: subprocess.CompletedProcess[str],
+) -> None:
+    [killed] = [case for case in CASES if case.fatal]
+    [row] = rows(demo, f" {killed.invoice.id} ")
+    assert numbers(row)[-2 * len(Effect) :] == [2, 1, 1, 1, 1, 1, 1, 1]
+
+
 def test_the_package_counts_one_kept_result_for_each_effect(demo: subprocess.CompletedProcess[str]) -> None:
     counted = {name: numbers(*rows(demo, f" {name} ")) for name in ("total_cached", "in_progress", "in_doubt")}
     assert counted == {"total_cached": [WANTED], "in_progress": [0], "in_doubt": [0]}
@@ -139,3 +147,4 @@ def test_the_scenario_has_every_fault_and_every_way_of_delivery() -> None:
     assert planned == set(Fault)
     assert any(case.copies > 1 for case in CASES)
     assert any(case.again for case in CASES)
+    assert any(case.fatal for case in CASES)

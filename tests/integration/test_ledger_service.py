@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from examples.ledger_service import Effect, Fault, LedgerService, Plan
+from examples.ledger_service.routing import FATAL_HEADER
 from examples.ledger_service.webhooks import UndeliverableError, deliver
 
 CARD = {"idList": "overdue", "name": "Call Aurora", "desc": "Invoice INV-001: 120.00 EUR"}
@@ -68,6 +69,16 @@ def test_a_late_answer_outlasts_the_client_and_leaves_the_card() -> None:
         with pytest.raises(TimeoutError):
             create_card(service, timeout=1)
         assert service.ledger.count(Effect.CARD, "INV-001") == 1
+
+
+def test_a_fatal_answer_says_so_and_leaves_the_card() -> None:
+    with failing(Fault.FATAL) as service, closing(http.client.HTTPConnection(urlsplit(service.url).netloc)) as client:
+        for is_fatal in (True, False):
+            client.request("POST", "/1/cards", json.dumps(CARD), JSON)
+            response = client.getresponse()
+            response.read()
+            assert (FATAL_HEADER in response.headers) is is_fatal
+        assert service.ledger.count(Effect.CARD, "INV-001") == 2
 
 
 def test_faults_come_in_their_order_and_then_end() -> None:

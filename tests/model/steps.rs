@@ -182,9 +182,10 @@ impl Pair {
             State::InProgress { armed, .. } => !armed,
             _ => false,
         };
-        let started = self.model.live(key).filter(taken_over).map_or(now, |row| row.started);
+        let doubted = self.model.live(key).filter(taken_over);
+        let started = doubted.map_or(now, |row| row.started);
         let row = Row {
-            state: State::InProgress { lease_until: now + LEASE, armed: latch },
+            state: State::InProgress { lease_until: now + LEASE, armed: latch && doubted.is_none() },
             fence: self.newer(begun.fence),
             params: u8::try_from(params).ok(),
             labels,

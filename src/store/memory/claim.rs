@@ -25,10 +25,6 @@ fn named<'a>(request: &ClaimRequest<'a>) -> Named<'a> {
     Named { signal: Some(request.signal_id), action: Some(request.action_type), target: Some(request.target) }
 }
 
-const fn latch(request: &ClaimRequest<'_>) -> Latch {
-    if request.latch { Latch::Armed } else { Latch::Absent }
-}
-
 fn rare(request: &ClaimRequest<'_>) -> Option<Box<Rare>> {
     let signal = named(request).signal_for(request.key);
     Rare { params: request.params.map(Into::into), context: request.context.map(Into::into), signal, ..Rare::default() }
@@ -78,7 +74,7 @@ impl Shard {
             }
             Decision::TakeOver => {
                 let before = Box::new(self.record(slot, turn.now));
-                let begun = self.begin_again(slot, request, turn);
+                let begun = self.begin_again(slot, request, decision.latch(request.latch), turn);
                 self.entry(slot).started_at = before.started_at;
                 Answer::Claimed(Claimed::TakeOver(begun, before))
             }
@@ -86,7 +82,7 @@ impl Shard {
                 self.remove_expired(slot, turn);
                 self.claim_new(request, turn)
             }
-            _ => Answer::Claimed(Claimed::Run(self.begin_again(slot, request, turn))),
+            _ => Answer::Claimed(Claimed::Run(self.begin_again(slot, request, decision.latch(request.latch), turn))),
         }
     }
 
@@ -107,7 +103,7 @@ impl Shard {
         let fence = turn.shared.next_fence();
         let entry = Entry {
             key: request.key.into(),
-            body: Body::InProgress(latch(request)),
+            body: Body::InProgress(Decision::Run.latch(request.latch)),
             rare: rare(request),
             fingerprint: *request.fingerprint,
             fence,
@@ -126,14 +122,14 @@ impl Shard {
     }
 
     /// A new claim over an unfinished one. Who waits for the old one waits for the new one.
-    fn begin_again(&mut self, slot: Slot, request: &ClaimRequest<'_>, turn: &Turn<'_>) -> Begun {
+    fn begin_again(&mut self, slot: Slot, request: &ClaimRequest<'_>, latch: Latch, turn: &Turn<'_>) -> Begun {
         self.counters.misses += 1;
         self.hand_to(slot, request.owner);
         self.rename(slot, named(request));
         let fence: Fence = turn.shared.next_fence();
         let entry = self.entry(slot);
         entry.rare = rare(request);
-        entry.body = Body::InProgress(latch(request));
+        entry.body = Body::InProgress(latch);
         entry.fingerprint = *request.fingerprint;
         entry.fence = fence;
         entry.started_at = turn.now;

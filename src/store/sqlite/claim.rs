@@ -13,7 +13,7 @@ use super::turn::{Effect, Turn};
 use crate::core::clock::{Span, Timestamp};
 use crate::core::error::StoreError;
 use crate::core::machine::{Decision, Request, decide};
-use crate::core::record::{Fence, Fingerprint, Latch, Record, Status};
+use crate::core::record::{Fence, Fingerprint, Record, Status};
 use crate::store::process::ProcessIdentity;
 use crate::store::{Begun, ClaimRequest, Claimed, Hit};
 
@@ -93,8 +93,8 @@ impl Asked {
         Request::Claim { fingerprint, takes_over: self.takes_over }
     }
 
-    const fn latch_word(&self) -> Option<&'static str> {
-        latch_word(if self.latch { Latch::Armed } else { Latch::Absent })
+    const fn latch_word(&self, decision: Decision) -> Option<&'static str> {
+        latch_word(decision.latch(self.latch))
     }
 }
 
@@ -141,7 +141,7 @@ impl Session {
             (
                 self.namespace,
                 &*asked.key,
-                asked.latch_word(),
+                asked.latch_word(Decision::Run),
                 &*asked.signal_id,
                 &*asked.action_type,
                 &*asked.target,
@@ -164,6 +164,7 @@ impl Session {
         &self,
         kept: &Kept,
         asked: &Asked,
+        decision: Decision,
         start: Timestamp,
         attempts: u32,
         now: Timestamp,
@@ -179,7 +180,7 @@ impl Session {
         );
         self.connection.prepare_cached(OVER)?.query_row(
             named_params! {
-                ":latch": asked.latch_word(),
+                ":latch": asked.latch_word(decision),
                 ":signal": &*asked.signal_id,
                 ":action": &*asked.action_type,
                 ":target": &*asked.target,
@@ -296,10 +297,10 @@ impl Turn<'_> {
             }
             Decision::TakeOver => {
                 let start = kept.record.started_at;
-                let begun = self.begin_again(&kept, asked, start)?;
+                let begun = self.begin_again(&kept, asked, decision, start)?;
                 Ok(Claimed::TakeOver(begun, Box::new(kept.seen(self.now))))
             }
-            _ => Ok(Claimed::Run(self.begin_again(&kept, asked, self.now)?)),
+            _ => Ok(Claimed::Run(self.begin_again(&kept, asked, decision, self.now)?)),
         }
     }
 
@@ -337,11 +338,17 @@ impl Turn<'_> {
     }
 
     /// A new claim over an unfinished record, or over one that has expired and is as good as gone.
-    fn begin_again(&mut self, kept: &Kept, asked: &Asked, start: Timestamp) -> rusqlite::Result<Begun> {
+    fn begin_again(
+        &mut self,
+        kept: &Kept,
+        asked: &Asked,
+        decision: Decision,
+        start: Timestamp,
+    ) -> rusqlite::Result<Begun> {
         let expired = kept.has_expired(self.now);
         let attempts = if expired { 1 } else { kept.record.attempts.saturating_add(1) };
         self.session.leave_unsettled();
-        let fence = self.session.claim_over(kept, asked, start, attempts, self.now)?;
+        let fence = self.session.claim_over(kept, asked, decision, start, attempts, self.now)?;
         self.after_commit(Effect::Miss);
         if expired {
             self.after_commit(Effect::Cleaned(1));
