@@ -1,14 +1,16 @@
 //! The comparison after each step: all that can be asked.
 
 use _core::core::record::{Labels, Latch, Record, Status};
-use _core::store::{Selector, Store};
+use _core::store::Selector;
 
 use crate::model::{MAX_KEYS, Row, State};
-use crate::steps::{Pair, ask, shown, span};
+use crate::steps::{Pair, shown, span};
+use crate::subjects::ask;
 
 impl Pair {
-    /// Compares all that can be asked.
-    pub(crate) fn compare(&self, what: &str) {
+    /// Compares all that can be asked, of any handle.
+    pub(crate) fn compare(&mut self, what: &str) {
+        self.change_handle();
         let page = ask(self.store.scan(None, usize::MAX));
         assert!(page.next.is_none(), "{what}");
         let mut records = page.records;

@@ -1,28 +1,53 @@
-//! The memory store beside a model of it, step by step with a seeded dice; after each step all that can be
-//! asked is compared, and the store's indexes are checked.
+//! A store beside a model of it, step by step with a seeded dice; after each step all that can be asked is compared, and
+//! what the store keeps is checked.
 #![cfg(not(shuttle))]
 
 mod compare;
 mod model;
 mod steps;
+mod subjects;
+
+use std::ops::Range;
 
 use steps::Pair;
+use subjects::{Make, Subject};
 
-fn play(seed: u64, steps: usize, max: Option<usize>) {
-    let mut pair = Pair::new(seed, max);
-    for step in 0..steps {
+const STEPS: usize = 300;
+
+fn play(make: Make, seed: u64, max: Option<usize>) {
+    let mut pair = Pair::new(make, seed, max);
+    for step in 0..STEPS {
         let what = pair.step();
-        pair.store.check_invariants().unwrap_or_else(|broken| panic!("seed {seed}, step {step}, {what}: {broken}"));
-        pair.compare(&format!("seed {seed}, step {step}, {what}"));
+        let told = format!("seed {seed}, step {step}, {what}");
+        pair.subject.check_invariants().unwrap_or_else(|broken| panic!("{told}: {broken}"));
+        pair.compare(&told);
     }
 }
 
-#[test]
-fn a_store_without_a_cap_does_what_its_model_does() {
-    (0..25).for_each(|seed| play(seed, 300, None));
+fn play_without_a_cap(make: Make, seeds: Range<u64>) {
+    seeds.for_each(|seed| play(make, seed, None));
+}
+
+fn play_with_a_cap(make: Make, seeds: Range<u64>) {
+    seeds.for_each(|seed| play(make, seed, Some(usize::try_from(seed % 7).unwrap_or(7) + 1)));
 }
 
 #[test]
-fn a_store_with_a_cap_does_what_its_model_does() {
-    (1000..1025).for_each(|seed| play(seed, 300, Some(usize::try_from(seed % 7).unwrap_or(7) + 1)));
+fn a_store_in_memory_without_a_cap_does_what_its_model_does() {
+    play_without_a_cap(Subject::memory, 0..25);
+}
+
+#[test]
+fn a_store_in_memory_with_a_cap_does_what_its_model_does() {
+    play_with_a_cap(Subject::memory, 1000..1025);
+}
+
+#[test]
+fn a_store_in_a_file_without_a_cap_does_what_its_model_does() {
+    play_without_a_cap(Subject::sqlite, 0..10);
+}
+
+#[test]
+fn a_store_in_a_file_with_a_cap_does_what_its_model_does() {
+    play_with_a_cap(Subject::sqlite, 1000..1014);
 }

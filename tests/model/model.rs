@@ -53,6 +53,16 @@ impl Row {
     }
 }
 
+/// What goes first where room must be made. The stores promise no more than that what finished earlier does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// In the order of finishing; what has expired goes on the way.
+    #[default]
+    Finishing,
+    /// By the time of finishing, then by fence; what has expired stays for the cleanup.
+    Time,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub(crate) rows: BTreeMap<String, Row>,
@@ -64,6 +74,7 @@ pub(crate) struct Model {
     pub(crate) evicted: u64,
     pub(crate) expired_cleaned: u64,
     pub(crate) finishes: u64,
+    pub(crate) order: Order,
 }
 
 impl Model {
@@ -101,19 +112,28 @@ impl Model {
         removed
     }
 
-    /// Removes live finished records in order of finishing, expired ones on the way.
+    /// The key of the finished record that goes first.
+    fn oldest(&self) -> Option<String> {
+        let finished = self.rows.iter().filter(|(_, row)| row.is_finished());
+        let oldest = match self.order {
+            Order::Finishing => finished.min_by_key(|(_, row)| row.finished_as),
+            Order::Time => {
+                finished.filter(|(_, row)| !row.is_expired(self.now)).min_by_key(|(_, row)| (row.finished, row.fence))
+            }
+        };
+        oldest.map(|(key, _)| key.clone())
+    }
+
+    /// Removes live finished records, those that finished first.
     pub(crate) fn remove_oldest(&mut self, count: usize) -> usize {
         let mut removed = 0;
         while removed < count {
-            let finished = self.rows.iter().filter(|(_, row)| row.is_finished());
-            let Some((key, row)) = finished.min_by_key(|(_, row)| row.finished_as) else { break };
+            let Some(row) = self.oldest().and_then(|key| self.rows.remove(&key)) else { break };
             if row.is_expired(self.now) {
                 self.expired_cleaned += 1;
             } else {
                 removed += 1;
             }
-            let key = key.clone();
-            self.rows.remove(&key);
         }
         removed
     }

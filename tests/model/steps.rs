@@ -3,25 +3,13 @@
 use std::sync::Arc;
 
 use _core::core::clock::{ManualClock, Span, Timestamp};
-use _core::core::error::StoreError;
 use _core::core::record::{Failure, Fence, Fingerprint, Labels, Payload};
-use _core::store::memory::MemoryStore;
-use _core::store::{Begun, ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Reply, Resolution, Store};
+use _core::store::{Begun, ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Resolution, Store};
 
 use crate::model::{LEASE, MAX_KEYS, Model, Row, State};
+use crate::subjects::{Make, Subject, answer, ask};
 
 const PARAMS: [Fingerprint; 2] = [Fingerprint([0; 32]), Fingerprint([1; 32])];
-
-fn ready<T>(reply: Reply<T>) -> Result<T, StoreError> {
-    match reply {
-        Reply::Ready(answer) => answer,
-        Reply::Pending(_) | Reply::Queued(_) => panic!("the memory store answers at once"),
-    }
-}
-
-pub(crate) fn ask<T>(reply: Reply<T>) -> T {
-    ready(reply).expect("the store can answer")
-}
 
 pub(crate) fn span(micros: i64) -> Span {
     Span::from_micros(micros.unsigned_abs())
@@ -43,7 +31,9 @@ pub(crate) fn shown(payload: &Payload) -> String {
 }
 
 pub(crate) struct Pair {
-    pub(crate) store: MemoryStore,
+    pub(crate) subject: Subject,
+    /// The handle that is used now.
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) model: Model,
     clock: Arc<ManualClock>,
     owners: [Arc<str>; 2],
@@ -53,12 +43,14 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    pub(crate) fn new(seed: u64, max: Option<usize>) -> Self {
+    pub(crate) fn new(make: Make, seed: u64, max: Option<usize>) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp(0)));
         let limits = Limits { max_records: max, refuse_when_full: false };
+        let subject = make(&clock, limits);
         Self {
-            store: MemoryStore::new(Arc::<ManualClock>::clone(&clock), limits),
-            model: Model { max, ..Model::default() },
+            store: Arc::clone(&subject.handles[0]),
+            model: Model { max, order: subject.order, ..Model::default() },
+            subject,
             clock,
             owners: ["host:1".into(), "host:2".into()],
             holds: Vec::new(),
@@ -90,8 +82,19 @@ impl Pair {
         fence
     }
 
+    /// Goes on through any of the handles. What this one has counted is written first, as at the end of a process.
+    pub(crate) fn change_handle(&mut self) {
+        let handles = self.subject.handles.len();
+        if handles > 1 && self.roll(3) == 0 {
+            self.subject.handles.iter().for_each(|handle| ask(handle.flush()));
+            let next = self.roll(handles);
+            self.store = Arc::clone(&self.subject.handles[next]);
+        }
+    }
+
     /// Takes one step on both sides, and says which.
     pub(crate) fn step(&mut self) -> String {
+        self.change_handle();
         match self.roll(20) {
             0..=6 => self.claim(),
             7..=11 => self.finish(),
@@ -111,7 +114,7 @@ impl Pair {
         let (latch, takes_over, params) = (self.roll(3) == 0, self.roll(3) == 0, usize::from(self.roll(8) == 0));
         let (refuses_to_wait, ttl, owner) = (self.roll(2) == 0, self.ttl(), Arc::clone(&self.owners[self.roll(2)]));
         let parts: Vec<&str> = key.split(':').collect();
-        let claimed = ready(self.store.claim(&ClaimRequest {
+        let request = ClaimRequest {
             key: &key,
             signal_id: parts[0],
             action_type: parts[1],
@@ -127,7 +130,8 @@ impl Pair {
             owner: &owner,
             params: None,
             context: None,
-        }));
+        };
+        let claimed = answer(self.store.replay(&request).unwrap_or_else(|| self.store.claim(&request)));
         let got = match &claimed {
             Ok(Claimed::Run(_)) => "run",
             Ok(Claimed::TakeOver(..)) => "take over",
@@ -139,6 +143,9 @@ impl Pair {
             Err(_) => "full",
         };
         let evicted = self.expect_claim(&key, params, takes_over, refuses_to_wait, got);
+        if let Ok(Claimed::Replay { attempts, .. }) = claimed {
+            assert_eq!(attempts, self.model.row(&key).attempts, "claim {key}");
+        }
         if let Ok(Claimed::Run(begun) | Claimed::TakeOver(begun, _)) = claimed {
             assert_eq!(begun.evicted, evicted, "claim {key}");
             let labels = parts.iter().map(|&part| Some(part.to_owned()));
@@ -259,7 +266,7 @@ impl Pair {
         let labels = [label("s"), label("a"), label("t")];
         let [signal_id, action_type, target] = labels.clone().map(|label| label.map(String::into_boxed_str));
         let (text, owner) = (format!("m{}", self.newest.0), Arc::clone(&self.owners[self.roll(2)]));
-        let marked = ready(self.store.mark(MarkRequest {
+        let marked = answer(self.store.mark(MarkRequest {
             key: &key,
             labels: &Labels { signal_id, action_type, target },
             fingerprint: (!any).then_some(PARAMS[0]),
@@ -297,7 +304,7 @@ impl Pair {
     fn resolve(&mut self) -> String {
         let (key, ttl, executed) = (self.key(), self.ttl(), self.roll(2) == 0);
         let word = if executed { Resolution::Executed(json("w"), span(ttl)) } else { Resolution::NotExecuted };
-        let resolved = ready(self.store.resolve(&key, word));
+        let resolved = answer(self.store.resolve(&key, word));
         let expected = self.model.live(&key).is_some_and(|row| row.can_be_resolved(self.model.now));
         assert_eq!(resolved.is_ok(), expected, "resolve {key}: {resolved:?}");
         if expected && executed {

@@ -27,6 +27,7 @@ macro_rules! next_fence {
 pub(super) use next_fence;
 
 /// A [`ClaimRequest`] that waits for its turn.
+#[expect(clippy::struct_excessive_bools, reason = "independent answers to independent questions")]
 pub(super) struct Asked {
     pub(super) key: Arc<str>,
     signal_id: Box<str>,
@@ -346,7 +347,7 @@ impl Turn<'_> {
         start: Timestamp,
     ) -> rusqlite::Result<Begun> {
         let expired = kept.has_expired(self.now);
-        let attempts = if expired { 1 } else { kept.record.attempts.saturating_add(1) };
+        let attempts = kept.attempts_after(self.now);
         self.session.leave_unsettled();
         let fence = self.session.claim_over(kept, asked, decision, start, attempts, self.now)?;
         self.after_commit(Effect::Miss);

@@ -101,6 +101,8 @@ struct Valid {
     seen: Header,
     /// Grows with every change of the file that is not this process's own: older copies are no longer good.
     epoch: u64,
+    /// Whether there was such a change since the writer was last told.
+    changed: bool,
     /// Whether this process is writing a commit: a header that is not the one last seen may be its own.
     committing: bool,
     table: Table,
@@ -117,7 +119,7 @@ impl Copies {
     pub(super) fn new() -> Self {
         let items = usize::try_from(CAPACITY / AVERAGE).unwrap_or(usize::MAX);
         let table = Cache::with(items, CAPACITY, Bytes, RandomState::default(), DefaultLifecycle::default());
-        let valid = Valid { index: None, seen: Header::default(), epoch: 0, committing: false, table };
+        let valid = Valid { index: None, seen: Header::default(), epoch: 0, changed: false, committing: false, table };
         Self { inner: RwLock::new(valid), removals: AtomicU64::new(0), counts: Counts::default() }
     }
 
@@ -165,7 +167,8 @@ impl Copies {
 
     /// Keeps a record that was read.
     pub(super) fn keep(&self, reading: Reading, copy: &Arc<LocalCopy>) {
-        let valid = self.read();
+        // Alone, so that nothing is taken out between the check and what follows.
+        let valid = self.write();
         if reading.epoch == valid.epoch && reading.removals == self.removals.load(Ordering::Acquire) {
             valid.table.insert(copy.key.clone(), (valid.epoch, Arc::clone(copy)));
         }
@@ -173,22 +176,22 @@ impl Copies {
     }
 
     /// Called by the writer when it alone may write; what others have written since is noticed. Answers with the header,
-    /// and whether others had written.
+    /// and whether others had written since the last time.
     pub(super) fn begin_commit(&self) -> (Header, bool) {
         let mut valid = self.write();
         let header = valid.index.as_ref().map(WalIndex::header).unwrap_or_default();
-        let foreign = valid.seen != header;
         valid.notice(header);
         valid.committing = true;
-        (header, foreign)
+        (header, std::mem::take(&mut valid.changed))
     }
 
-    /// Called by the writer after its transaction, committed or not; answers with the header.
-    pub(super) fn end_commit(&self, before: Header) -> Header {
+    /// Called by the writer after its transaction, committed or not; answers with the header. What wrote nothing made no
+    /// commit: then one that came meanwhile is another's.
+    pub(super) fn end_commit(&self, before: Header, wrote: bool) -> Header {
         let mut valid = self.write();
         valid.committing = false;
         let header = valid.index.as_ref().map(WalIndex::header).unwrap_or_default();
-        if header.is_next_after(before) {
+        if wrote && header.is_next_after(before) {
             valid.seen = header;
         } else {
             valid.notice(header);
@@ -249,6 +252,7 @@ impl Valid {
         if self.seen != header {
             self.seen = header;
             self.epoch += 1;
+            self.changed = true;
         }
     }
 }
@@ -314,6 +318,11 @@ impl Counts {
         [&self.hits, &self.duplicates, &self.misses, &self.expired_cleaned]
             .iter()
             .any(|counter| counter.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Called where what is to be written must wait: the next that is counted tells somebody again.
+    pub(super) fn expect_again(&self) {
+        self.any.store(false, Ordering::Release);
     }
 
     /// Whether somebody must be told that there is something to write: once between two times of writing.

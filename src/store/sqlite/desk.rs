@@ -6,11 +6,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::fork;
 use super::session::{Queue, Session};
 use super::turn::Turn;
 use crate::core::clock::Timestamp;
@@ -42,6 +44,8 @@ pub(super) type Verb<T> = Box<dyn FnMut(&mut Turn<'_>) -> Result<Option<T>, Faul
 const WAITING: u8 = 0;
 const STARTED: u8 = 1;
 const GIVEN_UP: u8 = 2;
+/// A part of it is done: it is done to its end.
+const BEGUN: u8 = 3;
 
 /// How far a piece of work has come, as its owner may see it who would give it up.
 #[derive(Clone, Default)]
@@ -50,6 +54,11 @@ pub(super) struct Progress(Arc<AtomicU8>);
 impl Progress {
     fn change(&self, from: u8, to: u8) -> bool {
         self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Whether it may be gone on with; it can't be given up then.
+    fn start(&self) -> bool {
+        self.change(WAITING, STARTED) || self.0.load(Ordering::Acquire) == BEGUN
     }
 
     /// Gives the work up, unless it has been started.
@@ -95,6 +104,8 @@ pub(super) struct Task<T> {
     pub(super) sender: oneshot::Sender<Result<T, StoreError>>,
     pub(super) progress: Progress,
     pub(super) due: Instant,
+    /// How long each part of it may wait.
+    pub(super) patience: Duration,
     pub(super) asked_at: Timestamp,
 }
 
@@ -134,7 +145,8 @@ impl<T: Send + 'static> Job for Task<T> {
             (Ok(()), Some(answer)) => answer,
             (Err(error), _) => Err(error),
             (Ok(()), None) => {
-                self.progress.change(STARTED, WAITING);
+                self.progress.change(STARTED, BEGUN);
+                self.due = Instant::now() + self.patience;
                 return Some(self);
             }
         };
@@ -186,6 +198,7 @@ pub(super) struct Desk {
 }
 
 /// What the desk's thread is to do next.
+#[expect(clippy::large_enum_variant, reason = "handed over once for each transaction, which a box would make dearer")]
 pub(super) enum Next {
     /// Work that may only need a look. It needs no seat.
     Look(Vec<Box<dyn Job>>),
@@ -210,11 +223,6 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an open connection for who sits down next.
-    pub(super) fn keep(&self, session: Session) {
-        self.lock().seat = Seat::Free(Some(session));
-    }
-
     /// Leaves work to the desk's thread; answers whether that must be started.
     pub(super) fn put(&self, job: Box<dyn Job>) -> bool {
         let mut state = self.lock();
@@ -228,8 +236,11 @@ impl Desk {
         self.lock().sit_down(0)
     }
 
-    /// Takes what else there is to do.
-    pub(super) fn take_more(&self, seated: &mut Seated) {
+    /// Takes this, unless it was given up, and what else there is to do.
+    pub(super) fn take_more(&self, seated: &mut Seated, job: Box<dyn Job>) {
+        if job.progress().change(WAITING, STARTED) {
+            seated.jobs.push(job);
+        }
         seated.jobs.append(&mut self.lock().take_jobs(BATCH));
     }
 
@@ -272,6 +283,9 @@ impl Desk {
             self.vacated.notify_all();
         }
         if state.jobs.is_empty() {
+            if state.stops {
+                self.wanted.notify_one();
+            }
             return false;
         }
         self.wanted.notify_one();
@@ -298,20 +312,25 @@ impl Desk {
                 state.seat = Seat::InLine(seated.session, Arc::clone(&queue));
                 drop(state);
                 queue.enter();
-                state = self.lock();
-                match state.sit_down_from_line() {
-                    Some(seated) if !seated.jobs.is_empty() => {
+                let in_front = self.lock_in_front();
+                let is_in_front = in_front.is_some();
+                if !is_in_front {
+                    queue.leave();
+                }
+                state = in_front.unwrap_or_else(|| self.lock());
+                let seated = state.sit_down_from_line();
+                if is_in_front {
+                    if !seated.jobs.is_empty() {
                         return Next::Write(Seated { entered: Some(queue), ..seated });
                     }
-                    seated => {
-                        queue.leave();
-                        state.seat = Seat::Free(seated.and_then(|seated| seated.session));
-                        continue;
-                    }
+                    queue.leave();
                 }
+                state.put_back(seated.jobs);
+                state.seat = Seat::Free(seated.session);
+                continue;
             }
             let due = state.write_counts_at;
-            if due.is_some_and(|due| due <= Instant::now()) {
+            if due.is_some_and(|due| state.stops || due <= Instant::now()) {
                 state.write_counts_at = None;
                 return Next::WriteCounts;
             }
@@ -321,6 +340,19 @@ impl Desk {
             }
             let left = due.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
             state = self.wanted.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The lock, for the thread that has come to the front of the queue of processes. `None` while a thread forks: it may
+    /// keep the lock for as long as it waits for another store of this process, and that one for the front.
+    fn lock_in_front(&self) -> Option<MutexGuard<'_, State>> {
+        loop {
+            match self.state.try_lock() {
+                Ok(state) => return Some(state),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) if fork::is_under_way() => return None,
+                Err(TryLockError::WouldBlock) => thread::yield_now(),
+            }
         }
     }
 
@@ -347,6 +379,18 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// Goes on after a fork with what came while a thread waited for it; answers whether the desk's thread must be started.
+    pub(super) fn resume(&self) -> bool {
+        let mut state = self.lock();
+        if state.jobs.is_empty() {
+            return false;
+        }
+        self.wanted.notify_one();
+        !std::mem::replace(&mut state.served, true)
+    }
+}
+
 /// The desk's lock, kept while a thread forks.
 pub(super) struct Frozen<'a>(MutexGuard<'a, State>);
 
@@ -367,22 +411,28 @@ impl Frozen<'_> {
 
 impl State {
     fn sit_down(&mut self, most: usize) -> Option<Seated> {
+        // Who waits to fork goes first: it would find the seat taken again each time it wakes.
+        if self.forks {
+            return None;
+        }
         let Seat::Free(session) = &mut self.seat else { return None };
         let session = session.take();
         self.seat = Seat::Taken;
         Some(Seated { session, jobs: self.take_jobs(most), entered: None })
     }
 
-    fn sit_down_from_line(&mut self) -> Option<Seated> {
-        let Seat::InLine(session, _) = &mut self.seat else { return None };
-        let session = session.take();
-        self.seat = Seat::Taken;
-        Some(Seated { session, jobs: self.take_jobs(BATCH), entered: None })
+    fn sit_down_from_line(&mut self) -> Seated {
+        // Nobody else leaves the line or sits down on this seat meanwhile; a fork may have taken the connection away.
+        let session = match std::mem::replace(&mut self.seat, Seat::Taken) {
+            Seat::InLine(session, _) | Seat::Free(session) => session,
+            Seat::Taken => None,
+        };
+        Seated { session, jobs: self.take_jobs(BATCH), entered: None }
     }
 
     fn take_jobs(&mut self, most: usize) -> Vec<Box<dyn Job>> {
         let count = self.jobs.len().min(most);
-        self.jobs.drain(..count).filter(|job| job.progress().change(WAITING, STARTED)).collect()
+        self.jobs.drain(..count).filter(|job| job.progress().start()).collect()
     }
 
     fn put_back(&mut self, jobs: Vec<Box<dyn Job>>) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
@@ -51,6 +51,7 @@ pub(super) struct Answer<T> {
     receiver: oneshot::Receiver<Result<T, StoreError>>,
     progress: Progress,
     due: Instant,
+    patience: Duration,
     path: PathBuf,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -60,9 +61,10 @@ impl<T> Answer<T> {
         receiver: oneshot::Receiver<Result<T, StoreError>>,
         progress: Progress,
         due: Instant,
+        patience: Duration,
         path: PathBuf,
     ) -> Self {
-        Self { receiver, progress, due, path, timer: None }
+        Self { receiver, progress, due, patience, path, timer: None }
     }
 
     /// Polls the time that is left, in a runtime; elsewhere who waits looks again by itself.
@@ -91,7 +93,7 @@ impl<T> Future for Answer<T> {
         }
         if self.is_due(context) && self.progress.give_up() {
             // How long it was to wait at most, whatever the scheduler made of that.
-            return Poll::Ready(Err(place::locked(&self.path, self.due.elapsed())));
+            return Poll::Ready(Err(place::locked(&self.path, self.patience)));
         }
         Poll::Pending
     }

@@ -137,7 +137,7 @@ impl Session {
             ":target": marking.labels.target.as_deref(),
             ":fingerprint": marking.fingerprint.as_ref().map(|digest| digest.0.as_slice()),
             ":owner": &*marking.owner,
-            ":process": &*ProcessIdentity::current().text(),
+            ":process": ProcessIdentity::current().text(),
             ":now": now.0,
             ":expires": now.after(marking.ttl).0,
             ":result": row::result(&marking.result),

@@ -8,7 +8,7 @@ use rusqlite::ErrorCode;
 
 use super::copies::Unwritten;
 use super::desk::{Job, Needs, Next, Seated};
-use super::session::{Queue, Session};
+use super::session::Session;
 use super::turn::{Turn, apply};
 use super::{Inner, place, settle};
 use crate::core::clock::Timestamp;
@@ -57,20 +57,15 @@ impl Inner {
     pub(super) fn do_here(self: &Arc<Self>, mut job: Box<dyn Job>) {
         let seated = match self.desk.sit_down() {
             Some(mut seated) => {
-                if seated.session.is_none() {
-                    // What keeps it from being opened is told when the work is to be done.
-                    seated.session = self.open().ok();
-                }
-                if job.look(seated.session.as_ref()) {
+                // Where none is open, it is opened to write: no look is worth to wait for that twice.
+                if seated.session.is_some() && job.look(seated.session.as_ref()) {
                     drop(job.settle(Ok(())));
                     if self.desk.stand_up(seated.session, Vec::new(), Vec::new()) {
                         self.serve();
                     }
                     return;
                 }
-                // Nobody can have given it up: nobody has seen it yet.
-                seated.jobs.push(job);
-                self.desk.take_more(&mut seated);
+                self.desk.take_more(&mut seated, job);
                 seated
             }
             None if job.look(None) => {
@@ -101,6 +96,13 @@ impl Inner {
         }
     }
 
+    /// Goes on after a fork.
+    pub(super) fn resume(self: &Arc<Self>) {
+        if self.desk.resume() {
+            self.serve();
+        }
+    }
+
     /// Starts the desk's thread. It ends when the store is dropped and nothing is left to do.
     fn serve(self: &Arc<Self>) {
         let inner = Arc::clone(self);
@@ -124,15 +126,15 @@ impl Inner {
 
     /// Does the work that lies there; answers whether the desk's thread must be started for what is left.
     fn write(self: &Arc<Self>, seated: Seated) -> bool {
-        let Seated { session, mut jobs, entered } = seated;
-        let opened = session.map_or_else(|| self.open(), Ok);
-        let in_line = |queue: &Arc<Queue>| entered.as_ref().is_some_and(|entered| Arc::ptr_eq(entered, queue));
-        if let Some(entered) = &entered
-            && !opened.as_ref().is_ok_and(|session| in_line(session.queue()))
+        let Seated { session, mut jobs, mut entered } = seated;
+        if session.is_none()
+            && let Some(entered) = entered.take()
         {
+            // A fork has closed the connection meanwhile. To open another, one stands in line too: behind oneself, if one
+            // stayed here.
             entered.leave();
         }
-        let session = match opened {
+        let session = match session.map_or_else(|| self.open(), Ok) {
             Ok(session) => session,
             Err(error) => {
                 let starts = self.desk.stand_up(None, Vec::new(), Vec::new());
@@ -141,7 +143,7 @@ impl Inner {
             }
         };
         let queue = Arc::clone(session.queue());
-        if !in_line(&queue) && !queue.try_enter() {
+        if entered.is_none() && !queue.try_enter() {
             return self.desk.stand_up(Some(session), jobs, Vec::new());
         }
         let more = self.write_in_turn(&session, &mut jobs);
@@ -157,6 +159,8 @@ impl Inner {
         let session = if session.is_adrift() {
             self.close(session);
             *self.reader() = None;
+            // It would keep what this process remembers of the old log.
+            *self.checkpoints.lock() = None;
             None
         } else {
             Some(session)
@@ -191,7 +195,13 @@ impl Inner {
             Ok(()) if session.is_adrift() => End::Over(Err(place::moved(&self.options.path))),
             Ok(()) => End::Over(Ok(())),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => End::Busy,
-            Err(error) => End::Over(Err(place::explain(&self.options.path, &error))),
+            Err(error) => {
+                // It may have failed because the file is not there any more.
+                if !session.is_adrift() {
+                    session.notice_place();
+                }
+                End::Over(Err(place::explain(&self.options.path, &error)))
+            }
         }
     }
 
@@ -206,9 +216,11 @@ impl Inner {
         let counted = if needs >= Needs::Counts { counts.take() } else { Unwritten::default() };
         let (now, limits, waiters) = (Timestamp::default(), *self.limits(), &self.waiters);
         let mut turn = Turn { session, now, limits, waiters, effects: Vec::new() };
+        let changes = session.connection.total_changes();
         let done = turn.do_all(needs, &counted, jobs).and_then(|()| session.commit());
-        let header = self.copies.end_commit(before);
+        let wrote = done.is_ok() && session.connection.total_changes() != changes;
         match done {
+            // Before the copies are good again.
             Ok(()) if session.notice_place() => apply(turn.effects, &self.copies, &self.waiters),
             Ok(()) => {}
             Err(_) => {
@@ -216,6 +228,7 @@ impl Inner {
                 counts.give_back(counted);
             }
         }
+        let header = self.copies.end_commit(before, wrote);
         if done.is_ok() && header != before {
             self.after_commit(session, header);
         }
@@ -224,6 +237,7 @@ impl Inner {
 
     /// Writes what was counted, if it can be; else it is tried again later.
     fn write_counts(self: &Arc<Self>) {
+        self.copies.counts.expect_again();
         self.do_there(self.counting());
     }
 

@@ -38,13 +38,14 @@ impl Session {
     }
 
     /// Most records are found by their key, which begins with the signal; the few others have an index of their own.
+    /// A signal with a NUL is in both, as SQL's `length` ends there.
     fn by_signal(&self, signal: &str, now: Timestamp) -> rusqlite::Result<Vec<Box<str>>> {
         // ';' comes right after ':'.
         let (from, to) = (format!("{signal}:"), format!("{signal};"));
         self.keys(
             &format!(
                 "SELECT key FROM idempotency_records WHERE key >= :from AND key < :to AND namespace_id = :space \
-                 AND signal_id = :signal AND {LIVE} UNION ALL SELECT key FROM idempotency_records \
+                 AND signal_id = :signal AND {LIVE} UNION SELECT key FROM idempotency_records \
                  WHERE namespace_id = :space AND settled = 1 AND signal_id = :signal \
                  AND substr(key, 1, length(signal_id) + 1) <> signal_id || ':' AND {LIVE}"
             ),

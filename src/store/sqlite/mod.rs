@@ -21,7 +21,7 @@ use self::errand::{Answer, Trip};
 use self::hold::Marking;
 use self::look::Wanted;
 use self::session::Session;
-use self::turn::Turn;
+use self::turn::{Sum, Turn};
 use self::waiters::Waiters;
 use self::wal_index::WalIndex;
 use super::{
@@ -51,7 +51,9 @@ mod upkeep;
 mod waiters;
 mod wal_index;
 
+pub use self::fork::{freeze_all, thaw_all};
 pub use self::options::{Options, Synchronous};
+pub use self::row::{Kept, State, latch_of_word};
 pub use self::session::{SCHEMA, VERSION};
 
 /// A store in a file.
@@ -72,13 +74,19 @@ impl SqliteStore {
     /// The store in a file, which is made if there is none; the error says what is wrong with the file or its place.
     pub fn open(options: Options, clock: Arc<dyn Clock>, limits: Limits) -> Result<Self, StoreError> {
         let store = Self::unopened(options, clock, limits);
-        store.0.desk.keep(store.0.open()?);
-        Ok(store)
+        // With the seat, so that no thread forks meanwhile.
+        let Some(seated) = store.0.desk.sit_down() else { return Ok(store) };
+        let (session, opened) = match store.0.open() {
+            Ok(session) => (Some(session), Ok(())),
+            Err(error) => (seated.session, Err(error)),
+        };
+        store.0.desk.stand_up(session, seated.jobs, Vec::new());
+        opened.map(|()| store)
     }
 
     /// The same, opened by the first verb: until the file can be opened, each one fails.
     pub fn unopened(options: Options, clock: Arc<dyn Clock>, limits: Limits) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             options,
             clock,
             limits: Mutex::new(limits),
@@ -87,7 +95,9 @@ impl SqliteStore {
             copies: Copies::new(),
             checkpoints: Checkpoints::default(),
             waiters: Arc::default(),
-        }))
+        });
+        fork::enlist(&inner);
+        Self(inner)
     }
 
     fn write<T: Send + 'static>(
@@ -110,6 +120,9 @@ impl SqliteStore {
                 return None;
             }
             let answer = inner.reading(None, |session| {
+                // One view for both: what is marked anew between the two would be in no index.
+                let _view =
+                    (needs >= Needs::Indexes).then(|| session.connection.unchecked_transaction()).transpose()?;
                 let lacking = needs >= Needs::Indexes && session.has_unsettled()?;
                 if lacking { Ok(None) } else { reader(session).map(Some) }
             });
@@ -128,10 +141,11 @@ impl Inner {
     /// A verb to be done, and where its answer comes.
     fn task<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> (Box<dyn Job>, Answer<T>) {
         let (sender, receiver) = oneshot::channel();
-        let (progress, due) = (Progress::default(), Instant::now() + self.options.busy_timeout);
-        let answer = Answer::new(receiver, progress.clone(), due, self.options.path.clone());
+        let (progress, patience) = (Progress::default(), self.options.busy_timeout);
+        let due = Instant::now() + patience;
+        let answer = Answer::new(receiver, progress.clone(), due, patience, self.options.path.clone());
         let asked_at = self.clock.now();
-        (Box::new(Task { look, verb, needs, done: None, sender, progress, due, asked_at }), answer)
+        (Box::new(Task { look, verb, needs, done: None, sender, progress, due, patience, asked_at }), answer)
     }
 
     /// Opens a connection to write, and watches the file through it.
@@ -165,7 +179,7 @@ impl Inner {
         }
         let mut reader = self.reader();
         if reader.is_none() {
-            *reader = Session::open(&self.options).ok();
+            *reader = Session::open_to_read(&self.options).ok();
         }
         let answer = read(reader.as_ref()?).ok();
         if answer.is_none() {
@@ -261,13 +275,13 @@ impl Store for SqliteStore {
     }
 
     fn cleanup_expired(&self) -> Reply<u64> {
-        let mut sum = 0;
-        self.ask(None, Box::new(move |turn| turn.cleanup_part(&mut sum)), Needs::Nothing)
+        let sum = Sum::default();
+        self.ask(None, Box::new(move |turn| turn.cleanup_part(&sum)), Needs::Nothing)
     }
 
     fn remove_oldest(&self, count: u64) -> Reply<u64> {
-        let mut sum = 0;
-        self.ask(None, Box::new(move |turn| turn.remove_oldest_part(count, &mut sum)), Needs::Nothing)
+        let sum = Sum::default();
+        self.ask(None, Box::new(move |turn| turn.remove_oldest_part(count, &sum)), Needs::Nothing)
     }
 
     fn clear(&self, key: &str) -> Reply<bool> {
@@ -276,8 +290,8 @@ impl Store for SqliteStore {
     }
 
     fn clear_all(&self) -> Reply<u64> {
-        let (mut last, mut sum) = (None, 0);
-        self.ask(None, Box::new(move |turn| turn.clear_part(&mut last, &mut sum)), Needs::Nothing)
+        let (mut last, sum) = (None, Sum::default());
+        self.ask(None, Box::new(move |turn| turn.clear_part(&mut last, &sum)), Needs::Nothing)
     }
 
     fn tally(&self) -> Reply<Tally> {

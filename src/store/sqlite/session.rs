@@ -14,6 +14,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 
+use super::fork::Counted;
 use super::options::Options;
 use super::place;
 use crate::core::error::StoreError;
@@ -43,6 +44,8 @@ pub(super) struct Session {
     adrift: Cell<bool>,
     files: Files,
     inodes: [Option<(u64, u64)>; 2],
+    /// Last, so that it goes when the connection is closed.
+    _counted: Counted,
 }
 
 impl Session {
@@ -52,15 +55,20 @@ impl Session {
         let queue = Queue::open(&options.path)?;
         queue.enter_within(options.busy_timeout).map_err(|waited| place::locked(&options.path, waited))?;
         let queue = Arc::new(queue);
-        let opened = Self::open_alone(options, &queue).map_err(|problem| match problem {
-            Problem::Sql(error) => place::explain(&options.path, &error),
-            Problem::Told(error) => error,
-        });
+        let opened = Self::open_alone(options, &queue).map_err(|problem| problem.told(&options.path));
         queue.leave();
         opened
     }
 
+    /// Opens the file to read: where its tables are there, nobody needs to be waited for.
+    pub(super) fn open_to_read(options: &Options) -> Result<Self, StoreError> {
+        place::check(&options.path)?;
+        let queue = Arc::new(Queue::open(&options.path)?);
+        Self::open_alone(options, &queue).map_err(|problem| problem.told(&options.path))
+    }
+
     fn open_alone(options: &Options, queue: &Arc<Queue>) -> Result<Self, Problem> {
+        let counted = Counted::new();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&options.path, flags)?;
         connection.busy_timeout(options.busy_timeout)?;
@@ -86,6 +94,7 @@ impl Session {
             adrift: Cell::new(false),
             files,
             inodes,
+            _counted: counted,
         })
     }
 
@@ -173,6 +182,15 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 enum Problem {
     Sql(rusqlite::Error),
     Told(StoreError),
+}
+
+impl Problem {
+    fn told(self, path: &Path) -> StoreError {
+        match self {
+            Self::Sql(error) => place::explain(path, &error),
+            Self::Told(error) => error,
+        }
+    }
 }
 
 impl From<rusqlite::Error> for Problem {

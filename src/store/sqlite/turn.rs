@@ -1,12 +1,24 @@
 //! A verb's turn in a transaction, and what follows once that is committed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::copies::{Copies, LocalCopy};
 use super::session::Session;
 use super::waiters::Waiters;
 use crate::core::clock::Timestamp;
 use crate::store::Limits;
+
+/// What the committed parts of a verb add up to.
+#[derive(Clone, Default)]
+pub(super) struct Sum(Arc<AtomicU64>);
+
+impl Sum {
+    /// The sum so far.
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
 
 /// What a verb leaves to be done after the commit, and not at all without one.
 pub(super) enum Effect {
@@ -26,6 +38,8 @@ pub(super) enum Effect {
     Refused,
     /// Expired records that were removed.
     Cleaned(u64),
+    /// What a part has added to a sum.
+    Add(Sum, u64),
 }
 
 /// See the module.
@@ -38,6 +52,12 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Adds to a sum, once that is committed; answers with the sum by then.
+    pub(super) fn add(&mut self, sum: &Sum, count: u64) -> u64 {
+        self.after_commit(Effect::Add(sum.clone(), count));
+        sum.get() + count
+    }
+
     /// Leaves something to be done after the commit.
     pub(super) fn after_commit(&mut self, effect: Effect) {
         self.effects.push(effect);
@@ -66,6 +86,7 @@ pub(super) fn apply(effects: Vec<Effect>, copies: &Copies, waiters: &Waiters) {
             Effect::Replayed(copy) => drop(copies.counts.hit(&copy)),
             Effect::Refused => copies.counts.refused(),
             Effect::Cleaned(count) => copies.counts.cleaned(count),
+            Effect::Add(sum, count) => _ = sum.0.fetch_add(count, Ordering::AcqRel),
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::copies::Unwritten;
 use super::desk::Fault;
 use super::session::Session;
-use super::turn::{Effect, Turn};
+use super::turn::{Effect, Sum, Turn};
 use crate::core::clock::Timestamp;
 use crate::core::error::StoreError;
 use crate::core::record::Fence;
@@ -24,7 +24,7 @@ impl Session {
     /// Removes up to `limit` expired records; answers with their number.
     fn remove_expired(&self, now: Timestamp, limit: u64) -> rusqlite::Result<u64> {
         const REMOVE: &str = concat!("DELETE FROM idempotency_records WHERE fence IN (", expired!(), ")");
-        self.removed(self.connection.prepare_cached(REMOVE)?.execute((self.namespace, now.0, signed(limit)))?)
+        Ok(self.removed(self.connection.prepare_cached(REMOVE)?.execute((self.namespace, now.0, signed(limit)))?))
     }
 
     /// Removes up to `count` live finished records, those that finished first; answers with their number.
@@ -32,7 +32,7 @@ impl Session {
         const REMOVE: &str = "DELETE FROM idempotency_records WHERE fence IN (SELECT fence FROM idempotency_records \
                               WHERE namespace_id = ?1 AND settled = 1 AND executed_at IS NOT NULL AND expires_at > ?2 \
                               ORDER BY executed_at, fence LIMIT ?3)";
-        self.removed(self.connection.prepare_cached(REMOVE)?.execute((self.namespace, now.0, signed(count)))?)
+        Ok(self.removed(self.connection.prepare_cached(REMOVE)?.execute((self.namespace, now.0, signed(count)))?))
     }
 
     /// Removes up to `limit` records of fences up to `last`; answers with the number of all, and of the live ones.
@@ -51,10 +51,10 @@ impl Session {
         Ok((all, live))
     }
 
-    fn removed(&self, count: usize) -> rusqlite::Result<u64> {
+    fn removed(&self, count: usize) -> u64 {
         let count = count as u64;
         self.records.set(self.records.get().map(|records| records.saturating_sub(count)));
-        Ok(count)
+        count
     }
 
     fn newest_fence(&self) -> rusqlite::Result<Fence> {
@@ -142,34 +142,35 @@ impl Turn<'_> {
     }
 
     /// Removes some of what has expired, and adds to the sum; the sum at the end.
-    pub(super) fn cleanup_part(&mut self, sum: &mut u64) -> Result<Option<u64>, Fault> {
+    pub(super) fn cleanup_part(&mut self, sum: &Sum) -> Result<Option<u64>, Fault> {
         self.session.settle(u64::MAX)?;
         let removed = self.session.remove_expired(self.now, PART)?;
         self.after_commit(Effect::Cleaned(removed));
-        *sum += removed;
-        Ok((removed < PART).then_some(*sum))
+        let sum = self.add(sum, removed);
+        Ok((removed < PART).then_some(sum))
     }
 
     /// The same for what finished first.
-    pub(super) fn remove_oldest_part(&mut self, count: u64, sum: &mut u64) -> Result<Option<u64>, Fault> {
+    pub(super) fn remove_oldest_part(&mut self, count: u64, sum: &Sum) -> Result<Option<u64>, Fault> {
         self.session.settle(u64::MAX)?;
-        let part = PART.min(count - *sum);
+        let part = PART.min(count - sum.get());
         let removed = self.session.remove_oldest(self.now, part)?;
-        *sum += removed;
+        let sum = self.add(sum, removed);
         self.after_commit(Effect::ForgetAll);
-        Ok((removed < part || *sum == count).then_some(*sum))
+        Ok((removed < part || sum == count).then_some(sum))
     }
 
     /// The same for all that was there at the first part.
-    pub(super) fn clear_part(&mut self, last: &mut Option<Fence>, sum: &mut u64) -> Result<Option<u64>, Fault> {
+    pub(super) fn clear_part(&mut self, last: &mut Option<Fence>, sum: &Sum) -> Result<Option<u64>, Fault> {
         let last = match *last {
             Some(last) => last,
             None => *last.insert(self.session.newest_fence()?),
         };
         let (all, live) = self.session.remove_any(last, self.now, PART)?;
-        *sum += live;
+        let sum = self.add(sum, live);
+        self.after_commit(Effect::Cleaned(all - live));
         self.after_commit(Effect::ForgetAll);
-        Ok((all < PART).then_some(*sum))
+        Ok((all < PART).then_some(sum))
     }
 
     /// Sets all counters to zero.

@@ -1,0 +1,110 @@
+//! The stores that are set beside the model.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use _core::core::clock::ManualClock;
+use _core::core::error::StoreError;
+use _core::store::faulty::FaultyStore;
+use _core::store::memory::MemoryStore;
+use _core::store::sqlite::{Options, SqliteStore, Synchronous};
+use _core::store::{BoxFuture, Limits, Queued, Reply, Store};
+use tempfile::TempDir;
+
+use crate::model::Order;
+
+/// Makes a subject that takes its time from this clock.
+pub(crate) type Make = fn(&Arc<ManualClock>, Limits) -> Subject;
+
+/// A store, through one handle or several.
+pub(crate) struct Subject {
+    /// Each step is taken through one of them.
+    pub(crate) handles: Vec<Arc<dyn Store>>,
+    /// What goes first where room must be made.
+    pub(crate) order: Order,
+    check: Box<dyn Fn() -> Result<(), String>>,
+    /// Last, so that it goes after what is open in it.
+    _folder: Option<TempDir>,
+}
+
+impl Subject {
+    pub(crate) fn memory(clock: &Arc<ManualClock>, limits: Limits) -> Self {
+        let store = Arc::new(MemoryStore::new(Arc::<ManualClock>::clone(clock), limits));
+        let handles = vec![Arc::clone(&store) as Arc<dyn Store>];
+        Self { handles, order: Order::Finishing, check: Box::new(move || store.check_invariants()), _folder: None }
+    }
+
+    /// One file through two stores, which know of each other as little as two processes do; a verb is done by its caller
+    /// or by the store's own thread.
+    pub(crate) fn sqlite(clock: &Arc<ManualClock>, limits: Limits) -> Self {
+        let folder = TempDir::new().expect("a folder can be made");
+        let path = folder.path().join("store.db");
+        let open = || {
+            let options = Options { synchronous: Synchronous::Normal, ..Options::new(&path) };
+            let store = SqliteStore::open(options, Arc::<ManualClock>::clone(clock), limits);
+            Arc::new(store.expect("the file can be opened")) as Arc<dyn Store>
+        };
+        let elsewhere = |store: &Arc<dyn Store>| Arc::new(FaultyStore::new(Arc::clone(store), Arc::default()));
+        let stores = [open(), open()];
+        let handles = stores.iter().flat_map(|store| [Arc::clone(store), elsewhere(store)]).collect();
+        Self { handles, order: Order::Time, check: Box::new(move || check_file(&path)), _folder: Some(folder) }
+    }
+
+    /// What must hold after each step, whatever was done.
+    pub(crate) fn check_invariants(&self) -> Result<(), String> {
+        (self.check)()
+    }
+}
+
+/// Looks at the tables through a connection of its own.
+fn check_file(path: &PathBuf) -> Result<(), String> {
+    const UNFOUND: &str = "SELECT count(*) FROM idempotency_records WHERE settled = 0 AND fence <= \
+                           (SELECT value FROM idempotency_meta WHERE name = 'settled')";
+    let checked = || {
+        let connection = rusqlite::Connection::open(path)?;
+        let whole: String = connection.query_row("PRAGMA quick_check", [], |row| row.get(0))?;
+        let unfound: i64 = connection.query_row(UNFOUND, [], |row| row.get(0))?;
+        Ok::<_, rusqlite::Error>((whole, unfound))
+    };
+    match checked() {
+        Ok((whole, 0)) if whole == "ok" => Ok(()),
+        other => Err(format!("what quick_check says, and records that no search finds: {other:?}")),
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<T>(mut future: BoxFuture<T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        if let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return answer;
+        }
+        thread::park();
+    }
+}
+
+/// What a store answers, now or later.
+pub(crate) fn answer<T>(reply: Reply<T>) -> Result<T, StoreError> {
+    match reply {
+        Reply::Ready(answer) => answer,
+        Reply::Pending(future) => block_on(future),
+        Reply::Queued(Queued { answer, errand }) => {
+            errand.run();
+            block_on(answer)
+        }
+    }
+}
+
+/// The same where the store must not fail.
+pub(crate) fn ask<T>(reply: Reply<T>) -> T {
+    answer(reply).expect("the store can answer")
+}

@@ -1,0 +1,108 @@
+//! Transactions that many verbs share, and verbs that take many transactions.
+
+use std::thread;
+
+use _core::core::clock::Span;
+use _core::store::sqlite::{Options, Synchronous};
+use _core::store::{Claimed, Selector, Store};
+
+use crate::world::{Asks, Place, ask, block_on};
+
+#[test]
+fn verbs_that_wait_together_share_a_transaction() {
+    let place = Place::new();
+    let store = place.open();
+    let before = place.commits();
+    let line = place.hold_the_line();
+    let waiting: Vec<_> = (0..1_000).map(|number| store.claimed(&format!("s:a:t{number}")).called()).collect();
+    drop(line);
+    for claimed in waiting {
+        assert!(matches!(block_on(claimed), Ok(Claimed::Run(_))), "each key is new");
+    }
+    let commits = place.commits() - before;
+    assert!(commits <= 10, "1000 claims took {commits} commits");
+}
+
+#[test]
+fn sixty_four_threads_pay_for_far_fewer_commits_than_they_write() {
+    let place = Place::new();
+    let store = place.open_with(Options { synchronous: Synchronous::Full, ..place.options() });
+    let before = place.commits();
+    let execute = |thread: usize| (0..4).for_each(|number| store.execute(&format!("s{thread}:a:t{number}")));
+    let line = place.hold_the_line();
+    thread::scope(|scope| {
+        for thread in 0..64 {
+            scope.spawn(move || execute(thread));
+        }
+        drop(line);
+    });
+    let commits = place.commits() - before;
+    assert!(commits < 64 * 4 * 2 / 3, "{} writes took {commits} commits", 64 * 4 * 2);
+    assert_eq!(ask(store.tally()).finished, 64 * 4);
+}
+
+/// Makes a transaction fail in which this key is written.
+const POISON: &str = "CREATE TRIGGER poison BEFORE INSERT ON idempotency_records WHEN NEW.key = 'poison' \
+                      BEGIN SELECT RAISE(ABORT, 'this key can''t be written'); END";
+
+#[test]
+fn a_verb_that_fails_fails_alone() {
+    let place = Place::new();
+    let store = place.open();
+    place.outsider().execute_batch(POISON).expect("the trigger is made");
+    let line = place.hold_the_line();
+    let before = store.claimed("s:a:before").called();
+    let poison = store.claimed("poison").called();
+    let after = store.claimed("s:a:after").called();
+    drop(line);
+    assert!(matches!(block_on(before), Ok(Claimed::Run(_))), "what came before is done");
+    assert!(block_on(poison).is_err(), "the verb at fault is told");
+    assert!(matches!(block_on(after), Ok(Claimed::Run(_))), "what came after is done");
+    let tally = ask(store.tally());
+    assert_eq!((tally.in_progress, tally.misses), (2, 2), "each is counted once");
+}
+
+#[test]
+fn a_sum_counts_nothing_that_was_undone() {
+    let place = Place::new();
+    let store = place.open();
+    place.outsider().execute_batch(POISON).expect("the trigger is made");
+    (0..10).for_each(|number| store.execute_for(&format!("s:a:brief{number}"), Span::from_secs(1)));
+    (0..10).for_each(|number| store.execute(&format!("s:a:long{number}")));
+    place.pass(2);
+    let line = place.hold_the_line();
+    let (cleaned, removed) = (store.cleanup_expired().called(), store.remove_oldest(4).called());
+    let poison = store.claimed("poison").called();
+    drop(line);
+    assert_eq!((block_on(cleaned), block_on(removed)), (Ok(10), Ok(4)));
+    assert!(block_on(poison).is_err(), "the transaction that all three shared failed");
+    assert_eq!(store.found(Selector::ActionType("a")).len(), 6);
+    assert_eq!(ask(store.clear_all()), 6);
+}
+
+/// Many expired records, which a cleanup removes in parts.
+fn expired(place: &Place, count: usize) {
+    let insert = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1) \
+                  INSERT INTO idempotency_records (fence, namespace_id, key, state, attempts, started_at, executed_at, \
+                  expires_at) SELECT n, 1, 'k' || n, 'completed', 1, 1, 1, 2 FROM numbers";
+    place.outsider().execute(insert, [count]).expect("the records are written");
+}
+
+#[test]
+fn a_cleanup_of_many_is_many_short_transactions() {
+    let place = Place::new();
+    let store = place.open();
+    expired(&place, 3_000);
+    let before = place.commits();
+    assert_eq!(ask(store.cleanup_expired()), 3_000);
+    assert!(place.commits() - before >= 6, "others may come in between");
+}
+
+#[test]
+fn a_cleanup_that_takes_longer_than_a_writer_may_wait_is_done_to_its_end() {
+    let place = Place::new();
+    drop(place.open());
+    expired(&place, 5_000);
+    let store = place.open_impatient(3);
+    assert_eq!(ask(store.cleanup_expired()), 5_000);
+}

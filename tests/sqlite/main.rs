@@ -1,0 +1,11 @@
+//! The SQLite store beyond what every store must do: transactions that are shared, copies that are never stale, counts
+//! that are written behind, files that go away, and other programs' locks.
+#![cfg(all(unix, not(shuttle)))]
+
+mod batches;
+mod copies;
+mod counts;
+mod files;
+mod locks;
+mod queries;
+mod world;
