@@ -116,11 +116,12 @@ pub(super) fn block_on<T: Send>(
         if polled.is_some() {
             return Ok(polled);
         }
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Ok(None);
-        }
+        // Before the deadline is looked at: a wait made of many short ones would else never see a Ctrl-C.
         if let Err(error) = py.check_signals() {
             interrupted(error)?;
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Ok(None);
         }
     }
 }

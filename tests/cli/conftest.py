@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import shutil
 import subprocess
 import sys
@@ -42,13 +41,27 @@ class Ended:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-@dataclass
+# Makes its standard input the terminal that governs it, which a new session has none of, and becomes the command.
+AT_TERMINAL = (
+    "from sys import argv; import fcntl, os, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(argv[1], argv[1:])"
+)
+
+
 class Terminal:
     """A terminal, at which a command runs."""
 
-    child: int
-    end: int
-    shown: bytes = b""
+    def __init__(self, words: list[str | Path], environ: dict[str, str]) -> None:
+        self.end, side = os.openpty()
+        self.running = subprocess.Popen(
+            [sys.executable, "-c", AT_TERMINAL, *words],
+            stdin=side,
+            stdout=side,
+            stderr=side,
+            env=environ,
+            start_new_session=True,
+        )
+        os.close(side)
+        self.shown = b""
 
     def read_until(self, text: bytes) -> None:
         """Read what is shown, until it holds a text."""
@@ -65,7 +78,7 @@ class Terminal:
             while data := os.read(self.end, 1_000):
                 self.shown += data
         os.close(self.end)
-        return os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
+        return self.running.wait()
 
 
 @pytest.fixture(scope="session")
@@ -128,10 +141,9 @@ class Commands:
 
     def at_terminal(self, *words: str) -> Terminal:
         """Start it at a terminal of its own."""
-        child, terminal = pty.fork()
-        if child == 0:
-            os.execve(self.script, ["idempotency", *words], self.environ)  # noqa: S606 - no shell is what is wanted
-        return Terminal(child, terminal)
+        terminal = Terminal([self.script, *words], self.environ)
+        self.running.append(terminal.running)
+        return terminal
 
     def key(self, signal: str, *command: str) -> str:
         """The key that a command run once has."""
