@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the one wheel in the folder given into a clean environment, where there is no Rust toolchain and no source
-# tree in sight, and makes one decorated call. What it proves: the wheel is whole.
+# tree in sight, makes one decorated call, and asks the command for its extra. What it proves: the wheel is whole.
 set -euo pipefail
 
 python=$1
@@ -39,4 +39,8 @@ assert first == second == {"sent": "hello"}, (first, second)
 assert calls == ["hello"], calls
 print(f"{idempotency_manager.__file__}: called twice, sent {len(calls)} letter")
 PYTHON
+if said=$("${bare[@]}" "$clean/venv/bin/idempotency" 2>&1) || [[ $said != *"idempotency-manager[cli]"* ]]; then
+    echo "without its extra, the command should have named it, but said: $said" >&2
+    exit 1
+fi
 echo "==> $(basename "$wheel") works without a Rust toolchain"

@@ -14,23 +14,22 @@ The order of the statements is the promise:
     COMMIT                        unless the caller has begun
 
 Nobody else sees the record in progress, but where the executor commits by itself. Then that is what is known: it
-began, and if nothing more is heard of it, its lease lapses and it is in doubt.
+began, and if its process dies or its lease lapses, it is in doubt.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from ._config import store_url
+from ._core import claim_owner, columns_of_failure, meet_row, record_of_row, run_as_current, tell, warn
 from ._options import microseconds, read_options
-from ._revive import class_name
+from ._transaction_answers import Answers
 from ._transaction_backend import backend_for
-from ._transaction_naming import Answers, name_action
-from ._transaction_row import Decision, Row
-from ._transaction_telling import entered, run_as_current, tell, warn
+from ._transaction_inside import entered
+from ._transaction_row import Named, Row
 from ._types import NOT_EXECUTED, State
 from .exceptions import (
     AlreadyInProgressError,
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
     from ._core import Core, IdempotencyRecord
     from ._duration import Duration
     from ._transaction_backend import Backend
-    from ._transaction_row import Named
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -81,13 +79,22 @@ def transaction_options(ttl: Duration | None, options: Mapping[str, Any]) -> dic
 
 
 @dataclass(slots=True)
+class _News:
+    """What the log and `on_event` are told once the transaction is where it belongs."""
+
+    kind: str
+    row: Row
+    is_there: bool = True
+    """Whether the row is in the database after it."""
+
+
+@dataclass(slots=True)
 class _Answer:
     """What a call ends with once the transaction is where it belongs."""
 
     value: Any = None
     error: BaseException | None = None
-    told: tuple[str, IdempotencyRecord] | None = None
-    """The kind of news and its record, where no execution tells of it."""
+    news: _News | None = None
 
 
 class SharedTransaction:
@@ -96,10 +103,11 @@ class SharedTransaction:
     def __init__(
         self, core: Core, config: IdempotencyConfig, connection: Any, action: ActionLike, options: Mapping[str, Any]
     ) -> None:
+        self._began = time.perf_counter_ns()
         read = read_options(options, config.lease)
+        self._core = core
         self._config = config
-        self._action = action
-        self._named: Named = name_action(core, config, action)
+        self._named = Named.of(core, action)
         self._backend: Backend = backend_for(connection, config.namespace)
         url = store_url(config)
         if url.scheme == "sqlite" and self._backend.is_file(url.path):
@@ -110,67 +118,80 @@ class SharedTransaction:
         self._not_executed_on = read.get("not_executed_on", config.not_executed_on)
         replay_errors = read.get("replay_errors", config.replay_errors)
         self._answers = Answers(read.get("codec", config.codec), read.get("converter"), replay_errors)
+        self._end: _News | None = None
+        """What there is to tell of an execution that has begun, should the call raise."""
 
     def execute(self, executor: Callable[[], Any]) -> Any:
         """Run the executor, or answer from the record."""
-        with entered(self._backend.place, self._named.key):
-            try:
-                if self._owns:
-                    self._backend.begin()
-                found = self._look(executor)
-                if isinstance(found, _Answer):
-                    value = self._conclude(found)
-                else:
-                    value = run_as_current(self._config, self._action, lambda: self._conclude(found()))
-            except BaseException:
-                if self._owns:
-                    self._backend.rollback()
-                raise
-        return value
-
-    def _conclude(self, answer: _Answer) -> Any:
-        """Commit what the caller has not begun; then give the answer."""
-        if self._owns and self._backend.is_open():
-            self._backend.commit()
-        if answer.told is not None:
-            tell(self._config, answer.told[0], self._named, answer.told[1])
+        try:
+            answer = self._answer(executor)
+        except BaseException:
+            self._tell(self._end)
+            raise
+        self._tell(answer.news)
         if answer.error is not None:
             raise answer.error
         return answer.value
 
+    def _answer(self, executor: Callable[[], Any]) -> _Answer:
+        with entered(self._backend.place, self._named.key):
+            try:
+                if self._owns:
+                    self._backend.begin()
+                answer = self._look(executor)
+                if self._owns and self._backend.is_open():
+                    self._backend.commit()
+            except BaseException:
+                if self._owns:
+                    self._backend.rollback()
+                raise
+        return answer
+
+    def _tell(self, news: _News | None) -> None:
+        if news is None:
+            return
+        # Only an event shows the record, and the time it took.
+        record, took = None, None
+        if self._config.on_event is not None:
+            record = self._record(news.row) if news.is_there else None
+            took = None if news.kind == "replayed" else (time.perf_counter_ns() - self._began) // 1000
+        tell(self._core, news.kind, self._named, news.row.attempts, record, took)
+
+    def _record(self, row: Row) -> IdempotencyRecord:
+        return record_of_row(row, self._now(), self._answers.codec)
+
     # ---------------------------------------------------------------- the record that is there
 
-    def _look(self, executor: Callable[[], Any]) -> _Answer | Callable[[], _Answer]:
-        """Find the answer in the record that is there, or what is to be run for one."""
+    def _look(self, executor: Callable[[], Any]) -> _Answer:
+        """Find the answer in the record that is there, or run for one."""
         self._backend.prepare()
         now = self._now()
         if self._config.enable_auto_cleanup:
             self._backend.sweep(now)
         row = self._backend.find(self._named.key)
         if row is None:
-            return lambda: self._run(executor, self._begun(1))
+            return self._run(executor, self._begun(1))
         checks = self._config.include_params_in_key or self._config.verify_params
-        decision = row.decide(self._named.fingerprint if checks else None, now)
-        if decision is Decision.RUN:
-            return lambda: self._run(executor, self._begun(row.attempts + 1 if row.is_live(now) else 1))
-        if decision is Decision.IN_DOUBT and self._on_in_doubt != "raise":
-            return self._take_over(executor, row, row.record(now, self._answers.codec))
+        fingerprint = self._named.fingerprint if checks else None
+        met, attempts = meet_row(row, fingerprint, now, self._on_in_doubt != "raise")
+        if met == "run":
+            return self._run(executor, self._begun(attempts))
+        if met == "take_over":
+            return self._take_over(executor, row, attempts)
         self._backend.count(row.fence)
-        return self._answered(decision, replace(row, attempts=row.attempts + 1), now)
+        return self._answered(met, replace(row, attempts=attempts))
 
-    def _answered(self, decision: Decision, row: Row, now: int) -> _Answer:
-        # A replay's record is shown by events only, and decoding a result twice is dear.
-        shows_result = decision is not Decision.REPLAY or self._config.on_event is not None
-        record = row.record(now, self._answers.codec, shows_result=shows_result)
-        if decision is Decision.REPLAY:
+    def _answered(self, met: str, row: Row) -> _Answer:
+        record, news = self._record(row), _News("replayed", row)
+        if met == "replay":
             try:
-                return _Answer(self._answers.decode(row, record), told=("replayed", record))
+                return _Answer(self._answers.decode(row, record), news=news)
             except Exception as error:  # noqa: BLE001 - whatever a codec raises: the call is counted all the same
-                return _Answer(error=self._noted(error), told=("replayed", record))
-        if decision is Decision.REPLAY_FAILURE:
-            return _Answer(error=self._noted(self._answers.rebuild(row, record)), told=("replayed", record))
-        refusals = {Decision.BUSY: AlreadyInProgressError, Decision.IN_DOUBT: InDoubtError}
-        return _Answer(error=self._noted(refusals.get(decision, ParamsMismatchError)(record)))
+                return _Answer(error=self._noted(error), news=news)
+        if met == "replay_failure":
+            return _Answer(error=self._noted(self._answers.rebuild(row, record)), news=news)
+        refusals = {"busy": AlreadyInProgressError, "in_doubt": InDoubtError, "mismatch": ParamsMismatchError}
+        return _Answer(error=self._noted(refusals[met](record)))
 
     def _noted(self, error: Exception) -> Exception:
         """Say where a record lies that its error wants settled: the methods it names act on a manager's own store."""
@@ -181,28 +202,31 @@ class SharedTransaction:
             )
         return error
 
-    def _take_over(
-        self, executor: Callable[[], Any], row: Row, record: IdempotencyRecord
-    ) -> _Answer | Callable[[], _Answer]:
+    def _take_over(self, executor: Callable[[], Any], row: Row, attempts: int) -> _Answer:
         """Run again, or ask the reconciler: nobody else can meanwhile, for this transaction has the right to write."""
-        found = NOT_EXECUTED if self._on_in_doubt == "retry" else _at_hand(self._on_in_doubt(record))
-        begun = replace(self._begun(row.attempts + 1), started_at=row.started_at)
+        found = NOT_EXECUTED
+        if (reconciler := self._on_in_doubt) != "retry":
+            record = self._record(row)
+            found = self._inside(attempts, lambda: reconciler(record))
+        # Numbered only now: a reconciler may have executed other actions.
+        begun = replace(self._begun(attempts), started_at=row.started_at)
         if found is NOT_EXECUTED:
-            return lambda: self._run(executor, begun)
+            return self._run(executor, begun)
         done = self._completed(begun, found)
         self._backend.claim(done)
-        return _Answer(found, told=("resolved", done.record(self._now(), self._answers.codec)))
+        return _Answer(found, news=_News("resolved", done))
 
     # ---------------------------------------------------------------- the execution
 
     def _run(self, executor: Callable[[], Any], row: Row) -> _Answer:
+        self._end = _News("failed", row, is_there=False)
         outer, inner = f"idempotency_{row.fence}", f"idempotency_{row.fence}_executor"
         self._backend.save(outer)
         try:
             self._backend.claim(row)
             self._backend.save(inner)
             try:
-                result = _at_hand(executor())
+                result = self._inside(row.attempts, executor)
             except BaseException as error:  # noqa: BLE001 - judged there, and raised again
                 return self._failed(row, outer, error)
             done = self._completed(row, result)
@@ -214,30 +238,37 @@ class SharedTransaction:
         except BaseException:
             self._backend.undo(outer)
             raise
-        return _Answer(result)
+        return _Answer(result, news=_News("executed", done))
+
+    def _inside(self, attempts: int, body: Callable[[], Any]) -> Any:
+        return _at_hand(run_as_current(self._named.key, attempts, microseconds(self._config.lease), body))
 
     def _failed(self, row: Row, outer: str, error: BaseException) -> _Answer:
         """Undo what the executor did. Its exception is raised, and recorded where it is an answer."""
         if not self._backend.undo(outer):
             self._broken_off(row, error)
         elif isinstance(error, self._answers.replay_errors) and not isinstance(error, self._not_executed_on):
-            self._backend.claim(self._answers.failed(self._over(row, State.FAILED), error))
-            return _Answer(error=error)
+            failed = self._answers.failed(self._over(row, State.FAILED), error)
+            self._backend.claim(failed)
+            return _Answer(error=error, news=_News("failed", failed))
         raise error
 
     def _ended(self, done: Row, result: object) -> NoReturn:
         """Record what is known after the executor has ended the transaction that it ran in."""
         recorded = self._record_apart(done)
-        warn("the executor ended its transaction, so row and record were not kept together", self._named, done.attempts)
+        if recorded:
+            self._end = _News("executed", done)
+        problem = "the executor ended its transaction, so row and record were not kept together"
+        warn(problem, self._named, done.attempts)
         raise TransactionEndedError(self._named.key, result, recorded=recorded)
 
     def _broken_off(self, row: Row, error: BaseException) -> None:
         """Leave in doubt what was committed in part; what the database itself rolled back has not happened."""
-        why = f"{class_name(type(error))}: {error}"
-        doubt = replace(row, state=str(State.IN_DOUBT), lease_until=None, error=why)
+        error_type, text, _ = columns_of_failure(error)
+        doubt = replace(row, state=str(State.IN_DOUBT), lease_until=None, error=f"{error_type}: {text}")
         if self._record_apart(doubt):
             error.add_note("The executor had committed before it raised this: some of it may have happened, in doubt")
-            warn("left in doubt: the executor committed before it failed", self._named, row.attempts)
+            self._end = _News("in_doubt", doubt)
 
     def _record_apart(self, row: Row) -> bool:
         """Write the end of a record in the transaction that is open now, or in one of its own."""
@@ -258,6 +289,7 @@ class SharedTransaction:
 
     def _begun(self, attempts: int) -> Row:
         now, named = self._now(), self._named
+        owner, owner_process = claim_owner()
         return Row(
             fence=self._backend.next_fence(),
             key=named.key,
@@ -266,7 +298,8 @@ class SharedTransaction:
             action_type=named.action_type,
             target=named.target,
             fingerprint=named.fingerprint,
-            owner=f"{os.uname().nodename}:{os.getpid()}",
+            owner=owner,
+            owner_process=owner_process,
             attempts=attempts,
             started_at=now,
             lease_until=_later(now, microseconds(self._config.lease)),
@@ -280,11 +313,8 @@ class SharedTransaction:
         return replace(row, state=str(state), lease_until=None, executed_at=now, expires_at=_later(now, self._ttl))
 
     def _completed(self, row: Row, result: object) -> Row:
-        encoded, reason = self._answers.encode(result)
-        if reason is not None:
-            problem = f"executed, but the result could not be stored ({reason}); duplicates will be refused"
-            warn(problem, self._named, row.attempts)
-        return replace(self._over(row, State.COMPLETED), result=encoded)
+        column = self._answers.column(self._named, row.attempts, result)
+        return replace(self._over(row, State.COMPLETED), result=column)
 
     def _now(self) -> int:
         clock = self._config.clock

@@ -12,8 +12,9 @@ import sqlite3
 from os import fsdecode
 from os.path import samefile
 
+from ._core import SQLITE_SCHEMA_VERSION
 from ._transaction_row import Row
-from ._transaction_schema import VERSION, statements
+from ._transaction_schema import statements
 from .exceptions import ConfigurationError, StoreError, StoreUnavailableError
 
 TYPE_CHECKING = False
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _OLDEST = (3, 37, 0)
 """The first SQLite with STRICT tables."""
 
-_NAMES = ("key", "signal_id", "action_type", "target", "owner")
+_NAMES = ("key", "signal_id", "action_type", "target", "owner", "owner_process")
 _TEXTS = (*_NAMES, "state", "latch", "error", "error_type", "error_args", "params", "context")
 _NUMBERS = ("fence", "attempts", "started_at", "lease_until", "executed_at", "expires_at")
 _COLUMNS = (*_TEXTS, *_NUMBERS, "fingerprint", "result")
@@ -41,11 +42,13 @@ SELECT {", ".join(f"CAST({name} AS BLOB) AS {name}" for name in _TEXTS)},
 FROM main.idempotency_records
 WHERE key = ? AND namespace_id = (SELECT id FROM main.idempotency_namespaces WHERE name = ?)
 """  # noqa: S608
+# What is written here is in the indexes at once (`settled`): a store puts in only what it has left out itself, which it
+# looks for among the newest fences alone.
 _CLAIM = f"""
 INSERT INTO main.idempotency_records (namespace_id, {", ".join(_COLUMNS)})
 VALUES ((SELECT id FROM main.idempotency_namespaces WHERE name = :namespace), {", ".join(f":{c}" for c in _COLUMNS)})
 ON CONFLICT (key, namespace_id) DO UPDATE SET
-    owner_process = NULL, {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "key")}
+    settled = 1, {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "key")}
 """  # noqa: S608
 _FINISH = f"""
 UPDATE main.idempotency_records SET {", ".join(f"{name} = :{name}" for name in _END)} WHERE fence = :fence
@@ -61,7 +64,7 @@ _SWEEP = """
 DELETE FROM main.idempotency_records WHERE fence IN (
     SELECT fence FROM main.idempotency_records
     WHERE namespace_id = (SELECT id FROM main.idempotency_namespaces WHERE name = ?)
-    AND state IN ('completed', 'failed') AND expires_at <= ? LIMIT 2
+    AND settled = 1 AND state IN ('completed', 'failed') AND expires_at <= ? LIMIT 2
 )
 """
 _NEXT_FENCE = """
@@ -141,8 +144,10 @@ class SqliteBackend:
         except sqlite3.Error as error:
             raise self._translate(error, doing) from error
         [(version, namespace)] = self._run(doing, _ABOUT, (self._namespace,))
-        if version > VERSION:
-            problem = f"the tables in {self.shown()} are of version {version}, and this package knows {VERSION}"
+        if version > SQLITE_SCHEMA_VERSION:
+            problem = (
+                f"the tables in {self.shown()} are of version {version}, and this package knows {SQLITE_SCHEMA_VERSION}"
+            )
             raise StoreUnavailableError(f"{problem}: upgrade idempotency-manager. Nothing was executed")
         if namespace is None:
             self._run(doing, _NAMESPACE, (self._namespace,))

@@ -263,7 +263,7 @@ impl Active {
 }
 
 /// `host:pid` of this process.
-fn owner() -> Arc<str> {
+pub(super) fn owner() -> Arc<str> {
     let host = rustix::system::uname();
     format!("{}:{}", host.nodename().to_string_lossy(), std::process::id()).into()
 }
@@ -283,6 +283,13 @@ pub(super) fn stop_all(py: Python<'_>) {
     py.detach(runtime::stop);
 }
 
+/// Writes what all stores have counted.
+#[pyfunction]
+pub(super) fn flush_all(py: Python<'_>) {
+    py.detach(|| fork::stores().iter().for_each(|store| flush(&**store)));
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(flush_all, module)?)?;
     module.add_function(wrap_pyfunction!(stop_all, module)?)
 }

@@ -85,6 +85,8 @@ pub(super) struct Execution {
     key: Arc<str>,
     attempts: u32,
     running: Option<Arc<Running>>,
+    /// What is left of the lease where no claim is renewed.
+    lease: Span,
     latch: bool,
     over: AtomicBool,
     outer: Option<Py<PyAny>>,
@@ -102,7 +104,25 @@ impl Execution {
         codec: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let outer = innermost(py)?.map(Bound::unbind);
-        Ok(Self { key, attempts, running, latch, over: AtomicBool::new(false), outer, codec })
+        Ok(Self { key, attempts, running, lease: Span::default(), latch, over: AtomicBool::new(false), outer, codec })
+    }
+
+    /// Runs a body as the execution of a key that a transaction protects: as long as it is open nobody can take the
+    /// action over, so its lease is always a whole one.
+    pub(super) fn in_transaction<'py>(
+        py: Python<'py>,
+        key: &str,
+        attempts: u32,
+        lease: Span,
+        body: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let execution = Py::new(py, Self { lease, ..Self::new(py, key.into(), attempts, None, false, None)? })?;
+        let token = EXECUTION.set(execution.bind(py))?;
+        let result = body.call0();
+        execution.get().end();
+        // What can't be left is not there any more, and the body has run.
+        drop(EXECUTION.reset(token.bind(py)));
+        result
     }
 
     /// It has ended: what still runs in a copy of its context is no longer a part of it.
@@ -176,7 +196,7 @@ impl Execution {
     ///
     /// The lease is renewed while the action runs, so less than half of one means that renewals fail.
     fn remaining<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let left = self.running.as_ref().map_or(Span::default(), |running| running.remaining());
+        let left = self.running.as_ref().map_or(self.lease, |running| running.remaining());
         convert::timedelta(py, left).map(Bound::into_any)
     }
 

@@ -18,7 +18,7 @@ use super::bell;
 use super::engine::{Engine, Settled};
 use super::keeper::Roster;
 use super::runtime;
-use crate::store::Store;
+use crate::store::{Store, sqlite};
 
 /// All engines of this process.
 static ENGINES: Mutex<Vec<Weak<Engine>>> = Mutex::new(Vec::new());
@@ -71,6 +71,7 @@ pub(super) fn stores() -> Vec<Arc<dyn Store>> {
 extern "C" fn prepare() {
     let (engines, stores) = (engines(), stores());
     let locked = engines.iter().map(|engine| engine.freeze()).collect();
+    sqlite::freeze_all();
     for store in &stores {
         store.before_fork();
     }
@@ -80,6 +81,7 @@ extern "C" fn prepare() {
 fn thaw(in_child: bool) {
     let Some(frozen) = FROZEN.take() else { return };
     frozen.stores.iter().for_each(|store| store.after_fork(in_child));
+    sqlite::thaw_all(in_child);
     drop(frozen.locked);
 }
 

@@ -34,6 +34,7 @@ mod resumed;
 mod rules;
 mod runtime;
 mod signature;
+mod transaction;
 mod wrapper;
 
 /// The native half of `idempotency_manager`; import the package, not this.
@@ -49,6 +50,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     wrapper::register(module)?;
     engine::register(module)?;
     fork::register(module)?;
+    transaction::register(module)?;
     module.add_class::<faults::FaultPlan>()?;
     module.add_class::<clock::PyManualClock>()
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 use super::call::Named;
-use super::canonical::ActionFields;
+use super::canonical::{self, ActionFields};
 use super::codec::{self, Encoded};
 use super::engine::Active;
 use super::errors;
@@ -34,19 +35,28 @@ pub(super) fn of_fields(active: &Active, fields: ActionFields<'_>) -> PyResult<N
 /// The typed JSON of params. What has a canonical form but no other (a dataclass, an Enum) is kept in that form: a
 /// setting that only looks must not refuse what runs without it.
 pub(super) fn kept_params(params: &Bound<'_, PyAny>) -> PyResult<Arc<[u8]>> {
-    let py = params.py();
     let plain = dict_of("params", params)?;
     if let Encoded::Json(bytes) = codec::encode(plain.as_any(), None)? {
         return Ok(bytes);
     }
-    let loads = py.import("json")?.getattr("loads")?;
-    let canonicalize = py.import("idempotency_manager._core")?.getattr("canonicalize")?;
     for (name, value) in plain.copy()? {
         if let Encoded::Refused(_) = codec::encode(&value, None)? {
-            plain.set_item(name, loads.call1((canonicalize.call1((value,))?,))?)?;
+            plain.set_item(name, canonical_form(&value)?)?;
         }
     }
     kept("params", plain.as_any())
+}
+
+/// The canonical form of a value: as JSON where it is that, and else, where it has a `datetime` in it for one, as text.
+fn canonical_form<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = value.py();
+    let mut form = Vec::new();
+    canonical::encode_value(value, &mut form).map_err(|refusal| refusal.into_pyerr(py, "params"))?;
+    let text = String::from_utf8_lossy(&form);
+    match py.import("json")?.call_method1("loads", (&*text,)) {
+        Err(error) if error.is_instance_of::<PyValueError>(py) => Ok(PyString::new(py, &text).into_any()),
+        loaded => loaded,
+    }
 }
 
 /// The typed JSON of a mapping that is kept beside a result.

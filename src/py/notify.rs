@@ -27,8 +27,14 @@ pub(super) enum News {
     LeaseLost,
 }
 
+/// The kind of an event, and the level and the text of a log record.
+pub(super) type Told = (&'static str, Level, &'static str);
+
+/// A duplicate was answered from a record.
+pub(super) const REPLAYED: Told = ("replayed", Level::Info, "duplicate execution prevented");
+
 impl News {
-    const fn told(self) -> (&'static str, Level, &'static str) {
+    pub(super) const fn told(self) -> Told {
         match self {
             Self::Executed => ("executed", Level::Debug, "executed for the first time"),
             Self::Resolved => ("resolved", Level::Info, "the reconciler found that it had been executed"),
@@ -42,16 +48,28 @@ impl News {
 
 /// Tells what became of a claim, and how long it took where that was measured.
 pub(super) fn news(py: Python<'_>, active: &Active, about: About<'_>, news: News, took: Option<Duration>) {
-    let (kind, level, text) = news.told();
+    tell(py, active, about, news.told(), took, || record(py, active, about.key));
+}
+
+/// Tells the log and `on_event`, which gets the record that is found.
+pub(super) fn tell(
+    py: Python<'_>,
+    active: &Active,
+    about: About<'_>,
+    (kind, level, text): Told,
+    took: Option<Duration>,
+    find: impl FnOnce() -> PyResult<Option<Py<PyRecord>>>,
+) {
     log::write(py, level, text, about);
-    event(py, active, kind, about.key, took);
+    hand(py, active, kind, about.key, took, find);
 }
 
 /// Tells of a duplicate that was answered from a record; `waited_since` where it waited for it.
 pub(super) fn replayed(py: Python<'_>, active: &Active, about: About<'_>, waited_since: Option<Instant>) {
-    log::write(py, Level::Info, "duplicate execution prevented", about);
-    let kind = if waited_since.is_some() { "waited" } else { "replayed" };
-    event(py, active, kind, about.key, waited_since.map(|since| since.elapsed()));
+    let (replayed, level, text) = REPLAYED;
+    let kind = if waited_since.is_some() { "waited" } else { replayed };
+    let took = waited_since.map(|since| since.elapsed());
+    tell(py, active, about, (kind, level, text), took, || record(py, active, about.key));
 }
 
 /// Tells of live records that were dropped to make room for a key.
@@ -64,11 +82,23 @@ pub(super) fn evicted(py: Python<'_>, active: &Active, about: About<'_>, count: 
     event(py, active, "evicted", about.key, None);
 }
 
-/// Hands an event to `on_event`, whose exception is reported as unraisable: what it was told of has happened.
+/// Hands an event to `on_event`, with the record that the store has.
 pub(super) fn event(py: Python<'_>, active: &Active, kind: &'static str, key: &str, took: Option<Duration>) {
+    hand(py, active, kind, key, took, || record(py, active, key));
+}
+
+/// An exception of `on_event` is reported as unraisable: what it was told of has happened.
+fn hand(
+    py: Python<'_>,
+    active: &Active,
+    kind: &'static str,
+    key: &str,
+    took: Option<Duration>,
+    find: impl FnOnce() -> PyResult<Option<Py<PyRecord>>>,
+) {
     let Some(on_event) = &active.on_event else { return };
     let span = took.map(|took| Span::from_micros(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)));
-    let handed = record(py, active, key)
+    let handed = find()
         .and_then(|record| Event::new(py, kind, key, record, span))
         .and_then(|event| on_event.call1(py, (event,)));
     if let Err(error) = handed {

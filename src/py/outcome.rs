@@ -44,7 +44,8 @@ pub(super) fn judge(py: Python<'_>, error: &PyErr, rules: &Rules, dispatched: bo
     Ok(if in_doubt { Verdict::InDoubt } else { Verdict::NotExecuted })
 }
 
-fn failure(py: Python<'_>, error: &PyErr) -> PyResult<Failure> {
+/// An exception as it is recorded.
+pub(super) fn failure(py: Python<'_>, error: &PyErr) -> PyResult<Failure> {
     let (class, text) = errors::describe(py, error);
     let args = match codec::encode(&error.value(py).getattr("args")?, None)? {
         Encoded::Json(bytes) => Some(bytes),
@@ -65,8 +66,18 @@ pub(super) fn rebuild(py: Python<'_>, failure: &Failure, rules: &Rules) -> PyRes
 
 /// The result as it is stored, and a warning where it could not be stored. `local`: the store can keep an object.
 pub(super) fn payload(result: &Bound<'_, PyAny>, rules: &Rules, local: bool) -> PyResult<(Payload, Option<String>)> {
+    encoded(result, rules.codec.as_ref(), rules.converter.as_ref(), local)
+}
+
+/// The same by a codec, or with a converter.
+pub(super) fn encoded(
+    result: &Bound<'_, PyAny>,
+    codec: Option<&Py<PyAny>>,
+    converter: Option<&Py<PyAny>>,
+    local: bool,
+) -> PyResult<(Payload, Option<String>)> {
     let py = result.py();
-    let reason = if let Some(codec) = &rules.codec {
+    let reason = if let Some(codec) = codec {
         match codec.call_method1(py, "encode", (result,)).and_then(|bytes| bytes.extract::<Vec<u8>>(py)) {
             Ok(bytes) => return Ok((Payload::Custom(bytes.into()), None)),
             Err(error) if error.is_instance_of::<PyException>(py) => {
@@ -76,7 +87,7 @@ pub(super) fn payload(result: &Bound<'_, PyAny>, rules: &Rules, local: bool) -> 
             Err(error) => return Err(error),
         }
     } else {
-        match codec::encode(result, rules.converter.as_ref().map(|converter| converter.bind(py)))? {
+        match codec::encode(result, converter.map(|converter| converter.bind(py)))? {
             Encoded::Json(bytes) => return Ok((Payload::Json(bytes), None)),
             Encoded::Refused(refused) => refused.to_string(),
         }

@@ -233,6 +233,20 @@ def test_params_of_every_type_that_can_be_hashed_can_be_kept(manager: Idempotenc
     assert kept == {"colour": "red", "lines": [{"amount": 3}], "when": when}
 
 
+def test_params_whose_canonical_form_is_no_json_are_kept_as_that_text(manager: IdempotencyManager) -> None:
+    @dataclass
+    class Invoice:
+        due: datetime
+
+    manager.configure(store_params=True)
+    invoice = Invoice(datetime(2026, 1, 2, tzinfo=UTC))
+    action = {**CARD, "params": {"invoice": invoice}}
+    manager.execute(action, Counted())
+    kept = manager.get_record(manager.generate_key(action)).params
+    assert kept == {"invoice": im.canonicalize(invoice).decode()}
+    assert "2026-01-02" in kept["invoice"]
+
+
 def test_the_context_is_kept_and_is_no_part_of_the_key(manager: IdempotencyManager) -> None:
     key = manager.generate_key(CARD)
     assert manager.generate_key({**CARD, "context": {"trace": "t-1"}}) == key

@@ -399,12 +399,20 @@ def test_the_executor_has_its_execution(manager: IdempotencyManager, connection:
         execution = current_execution()
         assert execution is not None
         execution.dispatched()
-        return execution.key, execution.uuid, execution.attempt_count
+        return execution.key, execution.uuid, execution.attempt_count, execution.remaining()
 
     got = run(manager, connection, executor)
     assert got[0] == key
     assert got[1] == manager.execute(CARD, lambda: current_execution().uuid)  # type: ignore[union-attr]
-    assert got[2] == 1
+    assert got[2:] == (1, manager.config.lease)
+    assert current_execution() is None
+
+
+def test_an_execution_that_has_failed_is_no_longer_the_current_one(
+    manager: IdempotencyManager, connection: sqlite3.Connection
+) -> None:
+    with pytest.raises(ValueError, match="no"):
+        run(manager, connection, adds_card(connection, result=ValueError("no")))
     assert current_execution() is None
 
 
@@ -425,8 +433,48 @@ def test_log_and_events_are_those_of_execute(
     ]
     assert (caplog.records[2].action_type, caplog.records[2].attempt_count) == ("create_card", 2)  # type: ignore[attr-defined]
     assert [(event.kind, event.key) for event in events] == [("failed", key), ("executed", key), ("replayed", key)]
+    assert events[0].record is None
+    assert [event.duration is None for event in events] == [False, False, True]
+    assert {type(event) for event in events} == {im.Event}
     assert (events[1].record.state, events[1].record.result) == (State.COMPLETED, "card-1")
     assert (events[2].record.state, events[2].record.attempt_count) == (State.COMPLETED, 2)
+
+
+def test_a_failure_that_is_an_answer_is_told_with_its_record(
+    manager: IdempotencyManager, connection: sqlite3.Connection
+) -> None:
+    events: list[Any] = []
+    manager.configure(on_event=events.append, replay_errors=(ValueError,))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            run(manager, connection, adds_card(connection, result=ValueError("no")))
+    assert [(event.kind, event.record.state) for event in events] == [("failed", "failed"), ("replayed", "failed")]
+    assert [event.record.error for event in events] == ["ValueError: no"] * 2
+
+
+def test_a_commit_that_fails_is_told_as_a_failure(
+    manager: IdempotencyManager, shop: Shop, connection: sqlite3.Connection
+) -> None:
+    events: list[Any] = []
+    manager.configure(on_event=events.append)
+    shop.change("CREATE TABLE boards (id INTEGER PRIMARY KEY)")
+    shop.change("CREATE TABLE places (board REFERENCES boards DEFERRABLE INITIALLY DEFERRED)")
+    connection.execute("PRAGMA foreign_keys = on")
+    with pytest.raises(sqlite3.IntegrityError):
+        run(manager, connection, lambda: connection.execute("INSERT INTO places VALUES (1)").rowcount)
+    assert [(event.kind, event.record) for event in events] == [("failed", None)]
+
+
+def test_a_listener_may_ask_for_the_same_action(manager: IdempotencyManager, connection: sqlite3.Connection) -> None:
+    answers: list[Any] = []
+
+    def ask(event: Any) -> None:
+        if event.kind == "executed":
+            answers.append(run(manager, connection, lambda: pytest.fail("it ran again")))
+
+    manager.configure(on_event=ask)
+    run(manager, connection, adds_card(connection))
+    assert answers == ["card-1"]
 
 
 def test_a_listener_that_raises_changes_no_outcome(
@@ -525,10 +573,11 @@ def test_the_columns_are_those_that_a_store_writes(
     [found] = shop.select(f"SELECT {columns} FROM idempotency_records")  # noqa: S608 - from above
     assert found[:6] == (key, "completed", None, "inv-1", "create_card", "shop")
     assert found[6][:16].lower() == key.rpartition(":")[2]
-    assert found[7:12] == (None, 1, start, None, start)
+    assert found[8:12] == (1, start, None, start)
     assert found[12:] == (3_600_000_000, '{"id":1}', None, '{"title":"Pay"}', '{"by":"cron"}', 1)
     assert shop.select("SELECT name FROM idempotency_namespaces") == [("idempotency",)]
-    [(owner,)] = shop.select("SELECT owner FROM idempotency")
+    [(owner, settled)] = shop.select("SELECT owner, settled FROM idempotency_records")
+    assert settled == 1
     manager.execute(CARD, lambda: None)
     assert owner == manager.get_record(key).owner  # type: ignore[union-attr]
 

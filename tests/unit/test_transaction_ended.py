@@ -138,6 +138,28 @@ def test_a_failure_after_a_commit_leaves_the_action_in_doubt(
         run(manager, connection, lambda: pytest.fail("it ran again"))
 
 
+def test_how_an_executor_ended_that_commits_is_told_to_listeners(
+    manager: IdempotencyManager, shop: Shop, connection: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    events: list[Any] = []
+    manager.configure(on_event=events.append)
+
+    def breaks_off() -> None:
+        connection.commit()
+        raise ValueError("half-way")
+
+    for executor in (breaks_off, commits(connection, by_statement), connection.rollback):
+        with pytest.raises((ValueError, im.TransactionEndedError)):
+            run(manager, connection, executor)
+        shop.change("DELETE FROM idempotency_records")
+    told = [(event.kind, event.record and str(event.record.state)) for event in events]
+    assert told == [("in_doubt", "in_doubt"), ("executed", "completed"), ("failed", None)]
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "left in doubt",
+        *["the executor ended its transaction, so row and record were not kept together"] * 2,
+    ]
+
+
 def test_an_executor_that_rolls_back_is_told_that_nothing_is_recorded(
     manager: IdempotencyManager, shop: Shop, connection: sqlite3.Connection
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import idempotency_manager as im
-from idempotency_manager import NOT_EXECUTED, IdempotencyManager, State
+from idempotency_manager import NOT_EXECUTED, IdempotencyManager, State, current_execution
+from idempotency_manager._core import claim_owner
 from idempotency_manager._transaction_schema import statements
 from tests.unit.shop import CARD, Shop, adds_card
 
@@ -28,6 +31,13 @@ def run(
 
 def refused() -> Any:
     pytest.fail("it ran")
+
+
+def attempts() -> int:
+    """The count that an executor, or a reconciler, is told."""
+    execution = current_execution()
+    assert execution is not None
+    return execution.attempt_count
 
 
 @pytest.fixture
@@ -172,8 +182,28 @@ def test_a_lapsed_claim_that_was_never_dispatched_runs(
     manager: IdempotencyManager, shop: Shop, connection: sqlite3.Connection, clock: ManualClock
 ) -> None:
     put(shop, manager, clock, lease_until=micros(clock), latch="armed")
-    assert run(manager, connection, adds_card(connection)) == "card-1"
-    assert record(shop, "state, attempts, latch, owner_process, fence") == ("completed", 2, None, None, 42)
+    assert run(manager, connection, attempts) == 2
+    assert record(shop, "state, attempts, latch, fence") == ("completed", 2, None, 42)
+
+
+def test_the_owner_of_a_record_is_the_process_that_ran_it(
+    manager: IdempotencyManager, shop: Shop, connection: sqlite3.Connection, clock: ManualClock
+) -> None:
+    put(shop, manager, clock, lease_until=micros(clock), latch="armed")
+    run(manager, connection, adds_card(connection))
+    assert record(shop, "owner, owner_process") == claim_owner()
+
+
+def test_a_claim_of_a_process_that_has_died_is_in_doubt_at_once(
+    manager: IdempotencyManager, shop: Shop, connection: sqlite3.Connection, clock: ManualClock
+) -> None:
+    script = "from idempotency_manager._core import claim_owner; print(*claim_owner(), sep='\\n')"
+    owner, process = subprocess.check_output([sys.executable, "-c", script], text=True).split()
+    put(shop, manager, clock, lease_until=micros(clock, 3600), owner=owner, owner_process=process)
+    with pytest.raises(im.InDoubtError) as caught:
+        run(manager, connection, refused)
+    assert caught.value.record.owner == owner
+    assert run(manager, connection, adds_card(connection), on_in_doubt="retry") == "card-1"
 
 
 def test_retry_takes_a_doubt_over(
@@ -199,9 +229,9 @@ def test_a_reconciler_that_finds_the_row_completes_it(
     manager: IdempotencyManager, shop: Shop, connection: sqlite3.Connection, clock: ManualClock
 ) -> None:
     events: list[Any] = []
-    manager.configure(on_event=events.append, on_in_doubt=lambda found: f"found for {found.signal_id}")
+    manager.configure(on_event=events.append, on_in_doubt=lambda found: f"found for {found.signal_id} by {attempts()}")
     put(shop, manager, clock, state="in_doubt", error="why")
-    assert run(manager, connection, refused) == run(manager, connection, refused) == "found for inv-1"
+    assert run(manager, connection, refused) == run(manager, connection, refused) == "found for inv-1 by 2"
     assert [event.kind for event in events] == ["resolved", "replayed"]
     assert record(shop, "state, attempts, fence, error") == ("completed", 3, 42, None)
 
@@ -212,6 +242,21 @@ def test_a_reconciler_that_finds_nothing_lets_it_run(
     put(shop, manager, clock, state="in_doubt")
     assert run(manager, connection, adds_card(connection), on_in_doubt=lambda _: NOT_EXECUTED) == "card-1"
     assert shop.cards() == ["Pay"]
+
+
+@pytest.mark.parametrize("found", ["found", NOT_EXECUTED])
+def test_a_reconciler_may_execute_other_actions(
+    manager: IdempotencyManager, shop: Shop, connection: sqlite3.Connection, clock: ManualClock, found: Any
+) -> None:
+    def look(_: Any) -> Any:
+        other = {**CARD, "signal_id": "inv-2"}
+        manager.execute_in_transaction(connection, other, adds_card(connection, "other"))
+        return found
+
+    put(shop, manager, clock, state="in_doubt")
+    run(manager, connection, lambda: None, on_in_doubt=look)
+    fences = shop.select("SELECT signal_id, fence, state FROM idempotency_records ORDER BY fence")
+    assert fences == [("inv-2", 42, "completed"), ("inv-1", 43, "completed")]
 
 
 def test_a_reconciler_that_raises_leaves_the_doubt(
@@ -275,7 +320,8 @@ def test_a_codec_that_can_t_read_a_record_hides_nothing_else(
     assert record(shop, "attempts") == (2,)
     with pytest.raises(im.ParamsMismatchError) as caught:
         manager.execute_in_transaction(connection, {**CARD, "params": {"title": "Other"}}, refused)
-    assert caught.value.record.result == b"card"
+    with pytest.raises(LookupError):
+        _ = caught.value.record.result
 
 
 class CardExistsError(Exception):

@@ -347,7 +347,7 @@ impl Turn<'_> {
         start: Timestamp,
     ) -> rusqlite::Result<Begun> {
         let expired = kept.has_expired(self.now);
-        let attempts = if expired { 1 } else { kept.record.attempts.saturating_add(1) };
+        let attempts = kept.attempts_after(self.now);
         self.session.leave_unsettled();
         let fence = self.session.claim_over(kept, asked, decision, start, attempts, self.now)?;
         self.after_commit(Effect::Miss);

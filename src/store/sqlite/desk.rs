@@ -6,11 +6,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::fork;
 use super::session::{Queue, Session};
 use super::turn::Turn;
 use crate::core::clock::Timestamp;
@@ -242,11 +244,6 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an open connection for who sits down next.
-    pub(super) fn keep(&self, session: Session) {
-        self.lock().seat = Seat::Free(Some(session));
-    }
-
     /// Leaves work to the desk's thread; answers with the thread that must be started.
     pub(super) fn put(&self, job: Box<dyn Job>) -> Option<Helper> {
         let mut state = self.lock();
@@ -357,17 +354,22 @@ impl Desk {
                 state.seat = Seat::InLine(seated.session, Arc::clone(&queue));
                 drop(state);
                 queue.enter();
-                state = self.lock();
-                match state.sit_down_from_line() {
-                    Some(seated) if !seated.jobs.is_empty() => {
+                let in_front = self.lock_in_front();
+                let is_in_front = in_front.is_some();
+                if !is_in_front {
+                    queue.leave();
+                }
+                state = in_front.unwrap_or_else(|| self.lock());
+                let seated = state.sit_down_from_line();
+                if is_in_front {
+                    if !seated.jobs.is_empty() {
                         return Next::Write(Seated { entered: Some(queue), ..seated });
                     }
-                    seated => {
-                        queue.leave();
-                        state.seat = Seat::Free(seated.and_then(|seated| seated.session));
-                        continue;
-                    }
+                    queue.leave();
                 }
+                state.put_back(seated.jobs);
+                state.seat = Seat::Free(seated.session);
+                continue;
             }
             let due = state.write_counts_at;
             if due.is_some_and(|due| state.stops || due <= Instant::now()) {
@@ -380,6 +382,19 @@ impl Desk {
             }
             let left = due.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
             state = self.wanted.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The lock, for the thread that has come to the front of the queue of processes. `None` while a thread forks: it may
+    /// keep the lock for as long as it waits for another store of this process, and that one for the front.
+    fn lock_in_front(&self) -> Option<MutexGuard<'_, State>> {
+        loop {
+            match self.state.try_lock() {
+                Ok(state) => return Some(state),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) if fork::is_under_way() => return None,
+                Err(TryLockError::WouldBlock) => thread::yield_now(),
+            }
         }
     }
 
@@ -433,11 +448,13 @@ impl State {
         Some(Seated { session, jobs: self.take_jobs(most), entered: None })
     }
 
-    fn sit_down_from_line(&mut self) -> Option<Seated> {
-        let Seat::InLine(session, _) = &mut self.seat else { return None };
-        let session = session.take();
-        self.seat = Seat::Taken;
-        Some(Seated { session, jobs: self.take_jobs(BATCH), entered: None })
+    fn sit_down_from_line(&mut self) -> Seated {
+        // Nobody else leaves the line or sits down on this seat meanwhile; a fork may have taken the connection away.
+        let session = match std::mem::replace(&mut self.seat, Seat::Taken) {
+            Seat::InLine(session, _) | Seat::Free(session) => session,
+            Seat::Taken => None,
+        };
+        Seated { session, jobs: self.take_jobs(BATCH), entered: None }
     }
 
     fn take_jobs(&mut self, most: usize) -> Vec<Box<dyn Job>> {

@@ -141,12 +141,14 @@ impl Inner {
 
     /// Does the work that lies there; answers whether the desk's thread must be started for what is left.
     fn write(self: &Arc<Self>, seated: Seated) -> bool {
-        let Seated { session, mut jobs, entered } = seated;
-        if let (None, Some(entered)) = (&session, &entered) {
-            // A fork has closed the connection meanwhile; to open another one stands in line itself.
+        let Seated { session, mut jobs, mut entered } = seated;
+        if session.is_none()
+            && let Some(entered) = entered.take()
+        {
+            // A fork has closed the connection meanwhile. To open another, one stands in line too: behind oneself, if one
+            // stayed here.
             entered.leave();
         }
-        let in_line = session.is_some() && entered.is_some();
         let session = match session.map_or_else(|| self.open(), Ok) {
             Ok(session) => session,
             Err(error) => {
@@ -156,7 +158,7 @@ impl Inner {
             }
         };
         let queue = Arc::clone(session.queue());
-        if !in_line && !queue.try_enter() {
+        if entered.is_none() && !queue.try_enter() {
             return self.desk.stand_up(Some(session), jobs, Vec::new());
         }
         let more = self.write_in_turn(&session, &mut jobs);

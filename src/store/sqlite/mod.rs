@@ -51,7 +51,9 @@ mod upkeep;
 mod waiters;
 mod wal_index;
 
+pub use self::fork::{freeze_all, thaw_all};
 pub use self::options::{Options, Synchronous};
+pub use self::row::{Kept, State, latch_of_word};
 pub use self::session::{SCHEMA, VERSION};
 
 /// A store in a file.
@@ -72,13 +74,19 @@ impl SqliteStore {
     /// The store in a file, which is made if there is none; the error says what is wrong with the file or its place.
     pub fn open(options: Options, clock: Arc<dyn Clock>, limits: Limits) -> Result<Self, StoreError> {
         let store = Self::unopened(options, clock, limits);
-        store.0.desk.keep(store.0.open()?);
-        Ok(store)
+        // With the seat, so that no thread forks meanwhile.
+        let Some(seated) = store.0.desk.sit_down() else { return Ok(store) };
+        let (session, opened) = match store.0.open() {
+            Ok(session) => (Some(session), Ok(())),
+            Err(error) => (seated.session, Err(error)),
+        };
+        store.0.desk.stand_up(session, seated.jobs, Vec::new());
+        opened.map(|()| store)
     }
 
     /// The same, opened by the first verb: until the file can be opened, each one fails.
     pub fn unopened(options: Options, clock: Arc<dyn Clock>, limits: Limits) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             options,
             clock,
             limits: Mutex::new(limits),
@@ -87,7 +95,9 @@ impl SqliteStore {
             copies: Copies::new(),
             checkpoints: Checkpoints::default(),
             waiters: Arc::default(),
-        }))
+        });
+        fork::enlist(&inner);
+        Self(inner)
     }
 
     fn write<T: Send + 'static>(

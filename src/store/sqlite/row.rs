@@ -22,22 +22,31 @@ pub(super) use columns;
 
 /// The table's word for each state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub enum State {
+    /// Claimed.
     InProgress,
+    /// Done.
     Completed,
+    /// Finished with an exception that is an answer.
     Failed,
+    /// Started, never finished.
     InDoubt,
 }
 
 impl State {
     pub(super) fn read(row: &Row<'_>, column: usize) -> rusqlite::Result<Self> {
         let value = row.get_ref(column)?;
-        match value.as_bytes() {
-            Ok(b"completed") => Ok(Self::Completed),
-            Ok(b"in_progress") => Ok(Self::InProgress),
-            Ok(b"failed") => Ok(Self::Failed),
-            Ok(b"in_doubt") => Ok(Self::InDoubt),
-            _ => Err(unreadable(column, &value)),
+        value.as_bytes().ok().and_then(Self::of_word).ok_or_else(|| unreadable(column, &value))
+    }
+
+    /// The state that the table calls so.
+    pub const fn of_word(word: &[u8]) -> Option<Self> {
+        match word {
+            b"completed" => Some(Self::Completed),
+            b"in_progress" => Some(Self::InProgress),
+            b"failed" => Some(Self::Failed),
+            b"in_doubt" => Some(Self::InDoubt),
+            _ => None,
         }
     }
 }
@@ -50,13 +59,23 @@ pub(super) const fn latch_word(latch: Latch) -> Option<&'static str> {
     }
 }
 
+/// The latch that the table calls so.
+pub const fn latch_of_word(word: Option<&[u8]>) -> Option<Latch> {
+    match word {
+        None => Some(Latch::Absent),
+        Some(b"armed") => Some(Latch::Armed),
+        Some(b"dispatched") => Some(Latch::Dispatched),
+        Some(_) => None,
+    }
+}
+
 /// A value that no version of this code writes.
 fn unreadable(column: usize, value: &ValueRef<'_>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, value.data_type(), Box::new(FromSqlError::InvalidType))
 }
 
 /// A row as it is stored, expired, lapsed or not.
-pub(super) struct Kept {
+pub struct Kept {
     pub(super) record: Record,
     pub(super) state: State,
     pub(super) latch: Latch,
@@ -68,12 +87,8 @@ impl Kept {
     /// Reads a row of [`columns`].
     pub(super) fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
         let state = State::read(row, 2)?;
-        let latch = match row.get_ref(3)? {
-            ValueRef::Null => Latch::Absent,
-            ValueRef::Text(b"armed") => Latch::Armed,
-            ValueRef::Text(b"dispatched") => Latch::Dispatched,
-            other => return Err(unreadable(3, &other)),
-        };
+        let word = row.get_ref(3)?;
+        let latch = latch_of_word(word.as_bytes_or_null()?).ok_or_else(|| unreadable(3, &word))?;
         let lease_until = Timestamp(row.get::<_, Option<i64>>(12)?.unwrap_or_default());
         let at = Timestamp(row.get::<_, Option<i64>>(13)?.unwrap_or_default());
         let status = match state {
@@ -98,8 +113,20 @@ impl Kept {
         Ok(Self { record, state, latch, lease_until, owner_process: row.get(9)? })
     }
 
+    /// A row that was read through another connection than a store's. Of a record in doubt or finished, latch and lease are
+    /// asked no more.
+    pub fn new(record: Record, owner_process: Option<Box<str>>) -> Self {
+        let (state, latch, lease_until) = match record.status {
+            Status::InProgress { lease_until, latch } => (State::InProgress, latch, lease_until),
+            Status::InDoubt { .. } => (State::InDoubt, Latch::Absent, Timestamp(0)),
+            Status::Completed { .. } => (State::Completed, Latch::Absent, Timestamp(0)),
+            Status::Failed { .. } => (State::Failed, Latch::Absent, Timestamp(0)),
+        };
+        Self { record, state, latch, lease_until, owner_process }
+    }
+
     /// What the table of transitions looks at. A live lease is believed only while its owner may be alive.
-    pub(super) fn stored(&self, now: Timestamp) -> Stored<'_> {
+    pub fn stored(&self, now: Timestamp) -> Stored<'_> {
         let phase = match self.state {
             State::Completed => Phase::Completed,
             State::Failed => Phase::Failed,
@@ -125,6 +152,11 @@ impl Kept {
             .is_some_and(|owner| process::is_known_dead_on_this_machine(owner, self.owner_process.as_deref()))
     }
 
+    /// The attempts with one more call, whether it executes or is answered.
+    pub fn attempts_after(&self, now: Timestamp) -> u32 {
+        if self.has_expired(now) { 1 } else { self.record.attempts.saturating_add(1) }
+    }
+
     /// Whether it is finished and its time is over: as good as gone.
     pub(super) fn has_expired(&self, now: Timestamp) -> bool {
         matches!(self.state, State::Completed | State::Failed) && self.record.expires_at <= now
@@ -141,7 +173,7 @@ impl Kept {
     }
 
     /// The record as a reader sees it.
-    pub(super) fn seen(mut self, now: Timestamp) -> Record {
+    pub fn seen(mut self, now: Timestamp) -> Record {
         if self.state == State::InProgress && self.is_in_doubt(now) {
             self.record.status = Status::InDoubt { error: None };
         }

@@ -14,6 +14,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 
+use super::fork::Counted;
 use super::options::Options;
 use super::place;
 use crate::core::error::StoreError;
@@ -43,6 +44,8 @@ pub(super) struct Session {
     adrift: Cell<bool>,
     files: Files,
     inodes: [Option<(u64, u64)>; 2],
+    /// Last, so that it goes when the connection is closed.
+    _counted: Counted,
 }
 
 impl Session {
@@ -65,6 +68,7 @@ impl Session {
     }
 
     fn open_alone(options: &Options, queue: &Arc<Queue>) -> Result<Self, Problem> {
+        let counted = Counted::new();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&options.path, flags)?;
         connection.busy_timeout(options.busy_timeout)?;
@@ -90,6 +94,7 @@ impl Session {
             adrift: Cell::new(false),
             files,
             inodes,
+            _counted: counted,
         })
     }
 

@@ -1,0 +1,54 @@
+"""What the tests of durable stores share: a file of their own, and programs that use it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from idempotency_manager import IdempotencyManager
+from tests.integration.programs import LOCKER, Lock, Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Start(Protocol):
+    """Starts a program on the file."""
+
+    def __call__(self, code: str, *, options: str = "") -> Program: ...
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A store in a file of its own."""
+    return f"sqlite:///{tmp_path}/records.db"
+
+
+@pytest.fixture
+def start(url: str) -> Iterator[Start]:
+    """Starts programs on the file, and ends them with the test."""
+    with ExitStack() as all_of_them:
+
+        def one(code: str, *, options: str = "") -> Program:
+            program = Program(code, url + options)
+            all_of_them.callback(program.discard)
+            return program
+
+        yield one
+
+
+@pytest.fixture
+def lock(start: Start, url: str) -> Lock:
+    """The file's write lock, which nobody holds as yet."""
+    IdempotencyManager(url).close()  # makes the file
+    return Lock(start(LOCKER))
+
+
+@pytest.fixture
+def durable(url: str) -> Iterator[IdempotencyManager]:
+    """This process's manager on the file, with leases that no test outlives."""
+    with IdempotencyManager(url, lease="1h") as manager:
+        yield manager
