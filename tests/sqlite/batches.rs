@@ -37,7 +37,7 @@ fn sixty_four_threads_pay_for_far_fewer_commits_than_they_write() {
         drop(line);
     });
     let commits = place.commits() - before;
-    assert!(commits < 64 * 4 * 2 / 3, "{} writes took {commits} commits", 64 * 4 * 2);
+    assert!(commits < 64 * 4 * 2 / 4, "{} writes took {commits} commits", 64 * 4 * 2);
     assert_eq!(ask(store.tally()).finished, 64 * 4);
 }
 
@@ -102,9 +102,9 @@ fn a_cleanup_of_many_is_many_short_transactions() {
 fn a_cleanup_that_takes_longer_than_a_writer_may_wait_is_done_to_its_end() {
     let place = Place::new();
     drop(place.open());
-    expired(&place, 5_000);
-    let store = place.open_impatient(3);
-    assert_eq!(ask(store.cleanup_expired()), 5_000);
+    expired(&place, 60_000);
+    let store = place.open_impatient(150);
+    assert_eq!(ask(store.cleanup_expired()), 60_000);
 }
 
 #[test]
