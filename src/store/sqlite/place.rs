@@ -44,12 +44,13 @@ pub(super) fn check(path: &Path) -> Result<(), StoreError> {
             .map_err(|problem| failed(format!("the SQLite file {file:?} {problem}")))?;
     }
     COMPANIONS.iter().map(|suffix| beside(&file, suffix)).try_for_each(|companion| {
-        match may(&companion, Access::READ_OK | Access::WRITE_OK) {
+        match accessat(CWD, &companion, Access::READ_OK | Access::WRITE_OK, AtFlags::EACCESS) {
             // It comes with the first connection and goes with the last one, of any process, at any moment.
-            Err(problem) if companion.exists() => {
-                Err(failed(format!("the file {companion:?}, which belongs to the SQLite file {file:?}, {problem}")))
-            }
-            _ => Ok(()),
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(failed(format!(
+                "the file {companion:?}, which belongs to the SQLite file {file:?}, {}",
+                refused(error)
+            ))),
         }
     })
 }
