@@ -6,6 +6,7 @@ from ._base import HOUR, UNSET, BaseManager, refuse_generator, resolution, whole
 from ._options import read_ttl
 from ._types import final
 from ._walk import Walk, arun, fetch, filtered_keys
+from .exceptions import StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ class AsyncIdempotencyManager(BaseManager):
     async def close(self) -> None:
         """See `IdempotencyManager.close`."""
         self._core.close()
+        try:  # noqa: SIM105 - to import contextlib takes longer than a manager
+            await self._core.flush()
+        except StoreError:
+            pass  # counters are no result; what can't be written now is written later, or at exit
+        if not self._core.is_local():
+            import asyncio  # noqa: PLC0415 - whoever awaits this has it
+
+            await asyncio.to_thread(self._core.let_go)
 
     async def __aenter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ from ._options import read_ttl
 from ._parameters import is_coroutine_function
 from ._types import final
 from ._walk import Walk, fetch, filtered_keys, run
-from .exceptions import InvalidActionError
+from .exceptions import InvalidActionError, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ class IdempotencyManager(BaseManager):
     def close(self) -> None:
         """End the background thread. Calls that are under way end as they would have; new ones are refused."""
         self._core.close()
+        try:  # noqa: SIM105 - to import contextlib takes longer than a manager
+            self._core.flush().wait()
+        except StoreError:
+            pass  # counters are no result; what can't be written now is written later, or at exit
+        self._core.let_go()
 
     def __enter__(self) -> Self:
         return self

@@ -19,7 +19,8 @@ def watch() -> None:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_before_fork, after_in_child=after_fork_in_child)
     atexit.register(stop_all)
-    # A child of multiprocessing's fork server may import this package only when it has begun.
+    # A child of multiprocessing's fork server may import this package only shortly before, or after, it begins.
+    _before_fork()
     process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
     if process is not None and util is not None and process.parent_process() is not None:
         _flush_at_end(util)

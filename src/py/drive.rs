@@ -6,7 +6,7 @@ use super::call::{Arrived, Call, Step};
 use super::coroutine::Coroutine;
 use super::{errors, runtime};
 use crate::core::error::StoreError;
-use crate::store::{BoxFuture, Queued, Reply};
+use crate::store::{BoxFuture, Queued, Recall, Reply};
 
 /// Runs a call to its end.
 pub(super) fn run(
@@ -51,21 +51,29 @@ pub(super) fn advance(py: Python<'_>, call: &mut Call, step: Step) -> Paused {
                 call.reconciled(py, result)
             }
             Step::Ask(mut future, errand) => {
+                let recall = errand.recall();
                 py.detach(|| errand.run());
                 match runtime::poll_once(&mut future) {
                     Some(arrived) => call.resume(py, arrived),
-                    None => wait(py, call, future, None),
+                    None => wait(py, call, future, None, recall.as_deref()),
                 }
             }
-            Step::Await(future, deadline) => wait(py, call, future, deadline),
+            Step::Await(future, deadline) => wait(py, call, future, deadline, None),
         };
     }
 }
 
-fn wait(py: Python<'_>, call: &mut Call, mut future: BoxFuture<Arrived>, deadline: Option<std::time::Instant>) -> Step {
-    let mut cancelled = None;
+fn wait(
+    py: Python<'_>,
+    call: &mut Call,
+    mut future: BoxFuture<Arrived>,
+    deadline: Option<std::time::Instant>,
+    recall: Option<&dyn Recall>,
+) -> Step {
+    let (mut cancelled, mut recalled) = (None, false);
     let arrived = runtime::block_on(py, &mut future, deadline, |error| {
-        if call.is_shielded() {
+        recalled = call.is_claiming() && recall.is_some_and(Recall::give_up);
+        if call.is_shielded() && !recalled {
             cancelled = Some(error);
             Ok(())
         } else {
@@ -78,6 +86,7 @@ fn wait(py: Python<'_>, call: &mut Call, mut future: BoxFuture<Arrived>, deadlin
     match arrived {
         Ok(Some(arrived)) => call.resume(py, arrived),
         Ok(None) => call.resume(py, Arrived::Elapsed),
+        Err(error) if recalled => call.give_up(py, error),
         Err(error) => call.cancel(py, error).unwrap_or_else(|| call.resume(py, Arrived::Elapsed)),
     }
 }

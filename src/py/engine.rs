@@ -185,7 +185,6 @@ impl Engine {
         self.closed.store(true, Ordering::Release);
         self.version.fetch_add(1, Ordering::AcqRel);
         self.keeper.dismiss();
-        flush(&*self.current().store);
     }
 }
 

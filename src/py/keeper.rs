@@ -64,6 +64,8 @@ struct Roll {
     free: Vec<usize>,
     thread: Option<JoinHandle<()>>,
     stops: bool,
+    /// Threads that were started: each but the last is to end, whatever has been said since.
+    started: u64,
     next_renewal: Option<Instant>,
     /// Whether the thread is to end with the last claim.
     retires: bool,
@@ -168,10 +170,12 @@ impl Keeper {
     fn start(&self, engine: &Arc<Engine>, roll: &mut Roll) {
         let keeper = Arc::downgrade(engine);
         roll.stops = false;
+        roll.started += 1;
         roll.next_renewal = None;
+        let number = roll.started;
         let thread = thread::Builder::new()
             .name("idempotency-keeper".into())
-            .spawn(move || run(&keeper))
+            .spawn(move || run(&keeper, number))
             .unwrap_or_else(|error| panic!("no thread to renew leases with could be started: {error}"));
         roll.thread = Some(thread);
         self.started.store(true, Ordering::Release);
@@ -240,17 +244,18 @@ impl Keeper {
     }
 
     /// Waits until something is due; `false` when the thread is to end.
-    fn wait(&self, until: Instant) -> bool {
+    fn wait(&self, number: u64, until: Instant) -> bool {
         let mut roll = lock(&self.roll);
-        if !roll.stops {
+        let goes_on = |roll: &Roll| !roll.stops && roll.started == number;
+        if goes_on(&roll) {
             let left = until.saturating_duration_since(Instant::now());
             roll = self.changed.wait_timeout(roll, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        !roll.stops
+        goes_on(&roll)
     }
 }
 
-fn run(engine: &Weak<Engine>) {
+fn run(engine: &Weak<Engine>, number: u64) {
     loop {
         let due = {
             let Some(engine) = engine.upgrade() else { return };
@@ -259,7 +264,7 @@ fn run(engine: &Weak<Engine>) {
         // The engine must not be kept alive by its own thread: it looks for it again each time.
         let Some(keeper) = engine.upgrade() else { return };
         let until = due.min(Instant::now() + LONGEST_SLEEP);
-        if !keeper.keeper.wait(until) {
+        if !keeper.keeper.wait(number, until) {
             return;
         }
     }

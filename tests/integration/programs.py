@@ -79,7 +79,7 @@ class Program:
     """A Python program that runs `code` after the prelude, with the store's URL as `STORE`."""
 
     def __init__(self, code: str, store: str) -> None:
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115: it lives as long as the program
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the program
         self.process = subprocess.Popen(
             [sys.executable, "-X", "faulthandler", "-c", PRELUDE + textwrap.dedent(code), store],
             stdin=subprocess.PIPE,

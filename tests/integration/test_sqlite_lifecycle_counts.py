@@ -10,6 +10,8 @@ import pytest
 import idempotency_manager as im
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.integration.conftest import Start
 
 CARD = {"signal_id": "inv", "action": "card", "target": "trello", "params": {}}
@@ -34,7 +36,8 @@ os._exit(0)
     "Ctrl-C": "os.kill(os.getpid(), signal.SIGINT); time.sleep(10)",
     "a daemon thread that goes on": """
 began = threading.Event()
-threading.Thread(target=lambda: manager.execute(action("slow"), lambda: (began.set(), time.sleep(60))), daemon=True).start()
+slow = lambda: (began.set(), time.sleep(60))
+threading.Thread(target=manager.execute, args=(action("slow"), slow), daemon=True).start()
 began.wait()
 """,
     "a manager that is lost": "del manager",
@@ -58,7 +61,7 @@ def test_an_end_loses_no_count(end: str, start: Start, durable: im.IdempotencyMa
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_a_child_of_multiprocessing_loses_no_count(
-    method: str, start: Start, durable: im.IdempotencyManager, tmp_path
+    method: str, start: Start, durable: im.IdempotencyManager, tmp_path: Path
 ) -> None:
     folder = str(tmp_path)
     (tmp_path / "worker.py").write_text(f"""

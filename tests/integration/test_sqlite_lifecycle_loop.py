@@ -95,7 +95,9 @@ async def test_a_claim_that_is_cancelled_while_it_queues_leaves_nothing(lock: Lo
         for task in tasks:
             task.cancel()
         await asyncio.to_thread(lock.leave)
-        assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*tasks, return_exceptions=True))
+        assert all(
+            isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*tasks, return_exceptions=True)
+        )
         deadline = time.monotonic() + 5
         while [record async for record in manager.iter_records()]:
             assert time.monotonic() < deadline

@@ -64,9 +64,7 @@ def test_who_is_being_overtaken_is_not_renewed_by_waking_up(stopped: Program, du
 
 
 @pytest.mark.parametrize("by_hand", ["cleared", "marked", "resolved"])
-def test_what_was_settled_meanwhile_stays_so(
-    stopped: Program, durable: im.IdempotencyManager, by_hand: str
-) -> None:
+def test_what_was_settled_meanwhile_stays_so(stopped: Program, durable: im.IdempotencyManager, by_hand: str) -> None:
     match by_hand:
         case "cleared":
             durable.clear_key(KEY)

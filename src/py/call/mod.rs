@@ -149,6 +149,16 @@ impl Call {
         matches!(self.stage, Stage::Claiming | Stage::Ending { .. })
     }
 
+    /// Whether it asks for the right to execute.
+    pub(super) const fn is_claiming(&self) -> bool {
+        matches!(self.stage, Stage::Claiming)
+    }
+
+    /// Ends with this exception a call whose claim was never made.
+    pub(super) fn give_up(&mut self, py: Python<'_>, error: PyErr) -> Step {
+        self.give(py, Conclusion::Raise(error))
+    }
+
     /// The key.
     pub(super) fn key(&self) -> Arc<str> {
         Arc::clone(&self.named.key)

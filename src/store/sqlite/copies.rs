@@ -267,6 +267,8 @@ pub(super) struct Counts {
     copies: Mutex<Vec<Arc<LocalCopy>>>,
     /// Whether there is anything; set once between two times of writing.
     any: AtomicBool,
+    /// Whether what was taken is in a transaction that is not committed yet.
+    writing: AtomicBool,
 }
 
 /// What was taken to be written.
@@ -317,7 +319,7 @@ impl Counts {
     pub(super) fn any(&self) -> bool {
         [&self.hits, &self.duplicates, &self.misses, &self.expired_cleaned]
             .iter()
-            .any(|counter| counter.load(Ordering::Relaxed) > 0)
+            .any(|counter| counter.load(Ordering::Acquire) > 0)
     }
 
     /// Called where what is to be written must wait: the next that is counted tells somebody again.
@@ -330,8 +332,20 @@ impl Counts {
         !self.any.load(Ordering::Relaxed) && self.any() && !self.any.swap(true, Ordering::AcqRel)
     }
 
-    /// Takes everything, to be written or given back.
+    /// Whether the file has all that was counted before. Looked at in this order, since writing begins before there is
+    /// nothing any more.
+    pub(super) fn are_written(&self) -> bool {
+        !self.any() && !self.writing.load(Ordering::Acquire)
+    }
+
+    /// Called when what was taken is in the file, or given back.
+    pub(super) fn end_writing(&self) {
+        self.writing.store(false, Ordering::Release);
+    }
+
+    /// Takes everything, to be written or given back; until [`Counts::end_writing`], it is neither here nor there.
     pub(super) fn take(&self) -> Unwritten {
+        self.writing.store(true, Ordering::Release);
         self.any.store(false, Ordering::Release);
         let copies = std::mem::take(&mut *self.lock());
         let attempts = copies
@@ -367,6 +381,7 @@ impl Counts {
 
     fn begin_anew(&self) {
         drop(self.take());
+        self.end_writing();
     }
 }
 

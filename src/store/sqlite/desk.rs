@@ -17,6 +17,7 @@ use super::session::{Queue, Session};
 use super::turn::Turn;
 use crate::core::clock::Timestamp;
 use crate::core::error::StoreError;
+use crate::store::Recall;
 
 /// Pieces of work that share a transaction at most.
 const BATCH: usize = 256;
@@ -77,9 +78,10 @@ impl Progress {
         *self.lock_due() = Instant::now() + patience;
         self.change(STARTED, WAITING);
     }
+}
 
-    /// Gives the work up, unless it has been started.
-    pub(super) fn give_up(&self) -> bool {
+impl Recall for Progress {
+    fn give_up(&self) -> bool {
         self.change(WAITING, GIVEN_UP)
     }
 }
@@ -395,6 +397,14 @@ impl Desk {
                 Err(TryLockError::WouldBlock) if fork::is_under_way() => return None,
                 Err(TryLockError::WouldBlock) => thread::yield_now(),
             }
+        }
+    }
+
+    /// The connection, where nobody writes.
+    pub(super) fn take_idle(&self) -> Option<Session> {
+        match &mut self.lock().seat {
+            Seat::Free(session) => session.take(),
+            Seat::InLine(..) | Seat::Taken => None,
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::Sleep;
 use super::desk::{Job, Progress};
 use super::{Inner, place};
 use crate::core::error::StoreError;
-use crate::store::Errand;
+use crate::store::{Errand, Recall};
 
 /// How long a verb that is due but under way is left alone.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -38,6 +38,11 @@ impl Errand for Trip {
 
     fn hand_over(self: Box<Self>) {
         drop(self);
+    }
+
+    fn recall(&self) -> Option<Arc<dyn Recall>> {
+        let job = self.job.as_ref()?;
+        Some(Arc::new(job.progress().clone()))
     }
 }
 
@@ -105,7 +110,7 @@ impl<T> Future for Answer<T> {
             Poll::Pending => {}
         }
         if self.is_due(context) {
-            if self.progress.give_up() {
+            if Recall::give_up(&self.progress) {
                 // How long it was to wait at most, whatever the scheduler made of that.
                 return Poll::Ready(Err(place::locked(&self.path, self.patience)));
             }

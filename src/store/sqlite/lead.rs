@@ -1,5 +1,6 @@
 //! Doing what lies on the desk: a transaction for all of it, and what follows.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +26,11 @@ enum End {
     Busy,
     /// It was committed, or undone.
     Over(Result<(), StoreError>),
+}
+
+/// Whether another connection kept a transaction from beginning.
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::FileLockingProtocolFailed))
 }
 
 /// Answers work for which a look is enough; gives the other back.
@@ -161,8 +167,16 @@ impl Inner {
         if entered.is_none() && !queue.try_enter() {
             return self.desk.stand_up(Some(session), jobs, Vec::new());
         }
-        let more = self.write_in_turn(&session, &mut jobs);
+        let written = catch_unwind(AssertUnwindSafe(|| self.write_in_turn(&session, &mut jobs)));
         queue.leave();
+        let Ok(more) = written else {
+            self.close(session);
+            let starts = self.desk.stand_up(None, Vec::new(), Vec::new());
+            let text =
+                "a verb of the SQLite store failed in a way that it never should: please report what stderr says of it";
+            tell(jobs, &Err(StoreError::Failed(text.into())));
+            return starts;
+        };
         if !jobs.is_empty() {
             // Another program holds SQLite's lock, one that does not stand in line.
             let (late, left) = jobs.into_iter().partition(|job| job.progress().due() <= Instant::now());
@@ -180,7 +194,13 @@ impl Inner {
         } else {
             Some(session)
         };
-        self.desk.stand_up(session, Vec::new(), more)
+        let lets_others_in = !more.is_empty();
+        let starts = self.desk.stand_up(session, Vec::new(), more);
+        if lets_others_in {
+            // Whoever has just been woken in the line is slower than who goes on at once.
+            thread::sleep(PAUSE);
+        }
+        starts
     }
 
     /// Does all of it together, or, where that fails, one after the other, as one of them may be at fault alone. Leaves
@@ -209,7 +229,7 @@ impl Inner {
         match self.try_transact(session, jobs) {
             Ok(()) if session.is_adrift() => End::Over(Err(place::moved(&self.options.path))),
             Ok(()) => End::Over(Ok(())),
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => End::Busy,
+            Err(error) if is_busy(&error) => End::Busy,
             Err(error) => {
                 // It may have failed because the file is not there any more.
                 if !session.is_adrift() {
@@ -243,6 +263,7 @@ impl Inner {
                 counts.give_back(counted);
             }
         }
+        counts.end_writing();
         let header = self.copies.end_commit(before, wrote);
         if done.is_ok() && header != before {
             self.after_commit(session, header);
@@ -258,7 +279,7 @@ impl Inner {
 
     /// Ends the desk's thread, once what was counted is written.
     pub(super) fn retire(self: &Arc<Self>) {
-        if self.copies.counts.any() {
+        if !self.copies.counts.are_written() {
             self.do_here(self.counting());
         }
         self.desk.stop();

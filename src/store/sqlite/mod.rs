@@ -116,7 +116,7 @@ impl SqliteStore {
         let read = Arc::new(read);
         let (inner, reader) = (Arc::clone(&self.0), Arc::clone(&read));
         let look: Look<T> = Box::new(move |_| {
-            if inner.copies.counts.any() {
+            if !inner.copies.counts.are_written() {
                 return None;
             }
             let answer = inner.reading(None, |session| {
@@ -163,6 +163,15 @@ impl Inner {
         drop(session);
     }
 
+    /// Closes the connections that nobody uses at the moment.
+    fn let_go(&self) {
+        if let Some(session) = self.desk.take_idle() {
+            self.close(session);
+        }
+        drop(self.reader().take());
+        drop(self.checkpoints.lock().take());
+    }
+
     fn limits(&self) -> MutexGuard<'_, Limits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -198,6 +207,7 @@ impl fmt::Debug for SqliteStore {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.0.retire();
+        self.0.let_go();
     }
 }
 
@@ -309,8 +319,12 @@ impl Store for SqliteStore {
 
     fn flush(&self) -> Reply<()> {
         let inner = Arc::clone(&self.0);
-        let look: Look<()> = Box::new(move |_| (!inner.copies.counts.any()).then_some(Ok(())));
+        let look: Look<()> = Box::new(move |_| inner.copies.counts.are_written().then_some(Ok(())));
         self.ask(Some(look), Box::new(|turn| Ok(turn.session.settle(settle::PART).map(Some)?)), Needs::Counts)
+    }
+
+    fn let_go(&self) {
+        self.0.let_go();
     }
 
     fn look_again(&self) -> Duration {
