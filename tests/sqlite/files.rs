@@ -98,6 +98,7 @@ fn a_file_that_was_deleted_is_an_error_once_and_then_a_new_file() {
 fn a_file_that_was_replaced_is_an_error_once_and_then_what_it_holds() {
     let (place, backup) = (Place::new(), Place::new());
     backup.open().execute("s:a:restored");
+    eventually("the backup is closed, and its log with it", || !backup.path("-wal").exists());
     let store = place.open();
     store.execute("s:a:t1");
     remove(&place, &["-wal", "-shm"]);

@@ -43,13 +43,16 @@ pub(super) fn check(path: &Path) -> Result<(), StoreError> {
         may(&file, Access::READ_OK | Access::WRITE_OK)
             .map_err(|problem| failed(format!("the SQLite file {file:?} {problem}")))?;
     }
-    COMPANIONS.iter().map(|suffix| beside(&file, suffix)).filter(|companion| companion.exists()).try_for_each(
-        |companion| {
-            may(&companion, Access::READ_OK | Access::WRITE_OK).map_err(|problem| {
-                failed(format!("the file {companion:?}, which belongs to the SQLite file {file:?}, {problem}"))
-            })
-        },
-    )
+    COMPANIONS.iter().map(|suffix| beside(&file, suffix)).try_for_each(|companion| {
+        match accessat(CWD, &companion, Access::READ_OK | Access::WRITE_OK, AtFlags::EACCESS) {
+            // It comes with the first connection and goes with the last one, of any process, at any moment.
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(failed(format!(
+                "the file {companion:?}, which belongs to the SQLite file {file:?}, {}",
+                refused(error)
+            ))),
+        }
+    })
 }
 
 /// The path as seen from the root, for a text that can be read anywhere.
