@@ -199,7 +199,11 @@ fn who_forks_waits_for_one_transaction_at_most(path: &Path) {
                 while !done.load(Ordering::Relaxed) {
                     at += 1;
                     execute(store, &format!("{number}:{at}"));
-                    ask(Reply::Pending(claim(store, &format!("called:{number}:{at}")).called()));
+                    let waits: Vec<_> =
+                        (0..50).map(|each| claim(store, &format!("{number}:{at}:{each}")).called()).collect();
+                    for claimed in waits {
+                        ask(Reply::Pending(claimed));
+                    }
                 }
             });
         }

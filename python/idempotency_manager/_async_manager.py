@@ -40,6 +40,10 @@ class AsyncIdempotencyManager(BaseManager):
             await self._core.flush()
         except StoreError:
             pass  # counters are no result; what can't be written now is written later, or at exit
+        if not self._core.is_local():
+            import asyncio  # noqa: PLC0415 - whoever awaits this has it
+
+            await asyncio.to_thread(self._core.let_go)
 
     async def __aenter__(self) -> Self:
         return self

@@ -54,6 +54,7 @@ class IdempotencyManager(BaseManager):
             self._core.flush().wait()
         except StoreError:
             pass  # counters are no result; what can't be written now is written later, or at exit
+        self._core.let_go()
 
     def __enter__(self) -> Self:
         return self

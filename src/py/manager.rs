@@ -190,6 +190,16 @@ impl Core {
         self.engine.inject(py, &plan.get().plan)
     }
 
+    /// Whether the records are in this process, so that nothing waits for a disk or a network.
+    fn is_local(&self) -> bool {
+        self.engine.current().store.is_local()
+    }
+
+    /// Lets go of files and connections that no call uses at the moment.
+    fn let_go(&self, py: Python<'_>) {
+        py.detach(|| self.engine.current().store.let_go());
+    }
+
     /// Ends the background thread and refuses further calls.
     fn close(&self) {
         self.engine.close();

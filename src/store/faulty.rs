@@ -313,6 +313,18 @@ impl Store for FaultyStore {
         self.inner.set_limits(limits);
     }
 
+    fn flush(&self) -> Reply<()> {
+        self.inner.flush()
+    }
+
+    fn let_go(&self) {
+        self.inner.let_go();
+    }
+
+    fn look_again(&self) -> Duration {
+        self.inner.look_again()
+    }
+
     fn before_fork(&self) {
         self.inner.before_fork();
     }

@@ -360,10 +360,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Applies new limits, from the next new key on.
     fn set_limits(&self, limits: Limits);
 
-    /// Writes what was counted and not yet written; called at `close` and at exit.
+    /// Writes what was counted and not yet written; called when a manager is closed, and at exit.
     fn flush(&self) -> Reply<()> {
         Reply::Ready(Ok(()))
     }
+
+    /// Lets go of files and connections that nobody uses at the moment. A verb that comes later opens them again.
+    fn let_go(&self) {}
 
     /// After how long a caller that waits for another asks again by itself, since the store may not notice that the
     /// other has finished, lapsed or died.

@@ -106,3 +106,22 @@ fn a_cleanup_that_takes_longer_than_a_writer_may_wait_is_done_to_its_end() {
     let store = place.open_impatient(3);
     assert_eq!(ask(store.cleanup_expired()), 5_000);
 }
+
+#[test]
+fn a_cleanup_that_is_kept_waiting_between_two_parts_is_told_of() {
+    let place = Place::new();
+    drop(place.open());
+    expired(&place, 30_000);
+    let store = place.open_impatient(100);
+    let line = place.hold_the_line();
+    let cleaned = store.cleanup_expired().called();
+    thread::scope(|scope| {
+        // Comes to its turn between two of the parts, and stays.
+        let other = scope.spawn(|| place.hold_the_line());
+        drop(line);
+        let other = other.join().expect("it has its turn");
+        assert!(block_on(cleaned).is_err(), "nobody waits for ever");
+        drop(other);
+    });
+    assert!(ask(store.cleanup_expired()) > 0, "there was more to do");
+}

@@ -7,7 +7,7 @@ use std::thread;
 
 use _core::core::error::StoreError;
 use _core::store::sqlite::VERSION;
-use _core::store::{Claimed, Selector, Store as _};
+use _core::store::{Claimed, Selector};
 
 use crate::world::{Asks, Place, answer, ask, eventually};
 

@@ -67,7 +67,9 @@ fn who_only_reads_waits_for_no_writer() {
     let store = place.open();
     let (line, outsider) = (place.hold_the_line(), place.outsider());
     outsider.execute_batch("BEGIN IMMEDIATE").expect("the lock is free");
+    // Long enough for the store's own thread to stand in line.
     let waits = store.claimed("s:a:new").called();
+    thread::sleep(Duration::from_millis(50));
     let began = Instant::now();
     assert!(ask(store.get("s:a:t")).is_some());
     assert_eq!(store.found(Selector::ActionType("a")), ["s:a:t"]);

@@ -384,3 +384,7 @@ impl Counts {
         self.end_writing();
     }
 }
+
+#[cfg(test)]
+#[path = "copies_tests.rs"]
+mod tests;

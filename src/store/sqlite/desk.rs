@@ -45,21 +45,38 @@ pub(super) type Verb<T> = Box<dyn FnMut(&mut Turn<'_>) -> Result<Option<T>, Faul
 const WAITING: u8 = 0;
 const STARTED: u8 = 1;
 const GIVEN_UP: u8 = 2;
-/// A part of it is done: it is done to its end.
-const BEGUN: u8 = 3;
 
 /// How far a piece of work has come, as its owner may see it who would give it up.
-#[derive(Clone, Default)]
-pub(super) struct Progress(Arc<AtomicU8>);
+#[derive(Clone)]
+pub(super) struct Progress(Arc<Waiting>);
+
+struct Waiting {
+    state: AtomicU8,
+    due: Mutex<Instant>,
+}
 
 impl Progress {
-    fn change(&self, from: u8, to: u8) -> bool {
-        self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    pub(super) fn new(due: Instant) -> Self {
+        Self(Arc::new(Waiting { state: AtomicU8::new(WAITING), due: Mutex::new(due) }))
     }
 
-    /// Whether it may be gone on with; it can't be given up then.
-    fn start(&self) -> bool {
-        self.change(WAITING, STARTED) || self.0.load(Ordering::Acquire) == BEGUN
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.0.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    fn lock_due(&self) -> MutexGuard<'_, Instant> {
+        self.0.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When it has waited for long enough.
+    pub(super) fn due(&self) -> Instant {
+        *self.lock_due()
+    }
+
+    /// Waits for its next part, as long as it might for its first.
+    fn wait_anew(&self, patience: Duration) {
+        *self.lock_due() = Instant::now() + patience;
+        self.change(STARTED, WAITING);
     }
 }
 
@@ -83,7 +100,6 @@ pub(super) enum Needs {
 /// A piece of work.
 pub(super) trait Job: Send {
     fn progress(&self) -> &Progress;
-    fn due(&self) -> Instant;
     fn asked_at(&self) -> Timestamp;
     /// What must be written before it.
     fn needs(&self) -> Needs;
@@ -105,7 +121,6 @@ pub(super) struct Task<T> {
     pub(super) done: Option<Result<T, StoreError>>,
     pub(super) sender: oneshot::Sender<Result<T, StoreError>>,
     pub(super) progress: Progress,
-    pub(super) due: Instant,
     /// How long each part of it may wait.
     pub(super) patience: Duration,
     pub(super) asked_at: Timestamp,
@@ -114,10 +129,6 @@ pub(super) struct Task<T> {
 impl<T: Send + 'static> Job for Task<T> {
     fn progress(&self) -> &Progress {
         &self.progress
-    }
-
-    fn due(&self) -> Instant {
-        self.due
     }
 
     fn asked_at(&self) -> Timestamp {
@@ -147,8 +158,7 @@ impl<T: Send + 'static> Job for Task<T> {
             (Ok(()), Some(answer)) => answer,
             (Err(error), _) => Err(error),
             (Ok(()), None) => {
-                self.progress.change(STARTED, BEGUN);
-                self.due = Instant::now() + self.patience;
+                self.progress.wait_anew(self.patience);
                 return Some(self);
             }
         };
@@ -175,6 +185,7 @@ impl Default for Seat {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent answers to independent questions")]
 struct State {
     /// Work that may only need a look.
     fresh: Vec<Box<dyn Job>>,
@@ -182,6 +193,8 @@ struct State {
     seat: Seat,
     /// Whether the desk's own thread runs.
     served: bool,
+    /// Whether another one only looks, while that stands in line.
+    looks: bool,
     stops: bool,
     /// Whether a thread waits to fork.
     forks: bool,
@@ -212,6 +225,14 @@ pub(super) enum Next {
     Stop,
 }
 
+/// A thread that is to be started.
+pub(super) enum Helper {
+    /// The desk's own.
+    Serves,
+    /// One that only looks, while the desk's own stands in line.
+    Looks,
+}
+
 /// The seat, with the work to do.
 pub(super) struct Seated {
     pub(super) session: Option<Session>,
@@ -225,12 +246,27 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves work to the desk's thread; answers whether that must be started.
-    pub(super) fn put(&self, job: Box<dyn Job>) -> bool {
+    /// Leaves work to the desk's thread; answers with the thread that must be started.
+    pub(super) fn put(&self, job: Box<dyn Job>) -> Option<Helper> {
         let mut state = self.lock();
         state.fresh.push(job);
+        if matches!(state.seat, Seat::InLine(..)) {
+            return (!std::mem::replace(&mut state.looks, true)).then_some(Helper::Looks);
+        }
         self.wanted.notify_one();
-        !std::mem::replace(&mut state.served, true)
+        (!std::mem::replace(&mut state.served, true)).then_some(Helper::Serves)
+    }
+
+    /// Work that may only need a look, for a thread that does nothing else; `None` where there is none, and it ends.
+    pub(super) fn next_look(&self) -> Option<Vec<Box<dyn Job>>> {
+        let mut state = self.lock();
+        state.looks = !state.fresh.is_empty();
+        state.looks.then(|| std::mem::take(&mut state.fresh))
+    }
+
+    /// There is no thread that only looks; the desk's does it, when it is back.
+    pub(super) fn give_up_looking(&self) {
+        self.lock().looks = false;
     }
 
     /// Sits down if the seat is free, without work as yet.
@@ -253,9 +289,15 @@ impl Desk {
         state.sit_down(BATCH)
     }
 
-    /// Puts what a look could not answer at the end of the queue.
-    pub(super) fn put_looked_at(&self, jobs: Vec<Box<dyn Job>>) {
-        self.lock().jobs.extend(jobs);
+    /// Puts what a look could not answer at the end of the queue; answers whether the desk's thread must be started.
+    pub(super) fn put_looked_at(&self, jobs: Vec<Box<dyn Job>>) -> bool {
+        let mut state = self.lock();
+        state.jobs.extend(jobs);
+        if state.jobs.is_empty() {
+            return false;
+        }
+        self.wanted.notify_one();
+        !std::mem::replace(&mut state.served, true)
     }
 
     /// Takes all work away, as there is no thread to do it.
@@ -358,6 +400,14 @@ impl Desk {
         }
     }
 
+    /// The connection, where nobody writes.
+    pub(super) fn take_idle(&self) -> Option<Session> {
+        match &mut self.lock().seat {
+            Seat::Free(session) => session.take(),
+            Seat::InLine(..) | Seat::Taken => None,
+        }
+    }
+
     /// Has the thread end when nothing is left to do.
     pub(super) fn stop(&self) {
         self.lock().stops = true;
@@ -381,18 +431,6 @@ impl Desk {
     }
 }
 
-impl Desk {
-    /// Goes on after a fork with what came while a thread waited for it; answers whether the desk's thread must be started.
-    pub(super) fn resume(&self) -> bool {
-        let mut state = self.lock();
-        if state.jobs.is_empty() {
-            return false;
-        }
-        self.wanted.notify_one();
-        !std::mem::replace(&mut state.served, true)
-    }
-}
-
 /// The desk's lock, kept while a thread forks.
 pub(super) struct Frozen<'a>(MutexGuard<'a, State>);
 
@@ -407,16 +445,13 @@ impl Frozen<'_> {
             std::mem::forget(queue);
         }
         state.served = false;
+        state.looks = false;
         state.write_counts_at = None;
     }
 }
 
 impl State {
     fn sit_down(&mut self, most: usize) -> Option<Seated> {
-        // Who waits to fork goes first: it would find the seat taken again each time it wakes.
-        if self.forks {
-            return None;
-        }
         let Seat::Free(session) = &mut self.seat else { return None };
         let session = session.take();
         self.seat = Seat::Taken;
@@ -434,7 +469,7 @@ impl State {
 
     fn take_jobs(&mut self, most: usize) -> Vec<Box<dyn Job>> {
         let count = self.jobs.len().min(most);
-        self.jobs.drain(..count).filter(|job| job.progress().start()).collect()
+        self.jobs.drain(..count).filter(|job| job.progress().change(WAITING, STARTED)).collect()
     }
 
     fn put_back(&mut self, jobs: Vec<Box<dyn Job>>) {

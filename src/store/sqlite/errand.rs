@@ -14,6 +14,9 @@ use super::{Inner, place};
 use crate::core::error::StoreError;
 use crate::store::{Errand, Recall};
 
+/// How long a verb that is due but under way is left alone.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// A verb that is still to be done.
 pub(super) struct Trip {
     inner: Arc<Inner>,
@@ -55,7 +58,6 @@ impl Drop for Trip {
 pub(super) struct Answer<T> {
     receiver: oneshot::Receiver<Result<T, StoreError>>,
     progress: Progress,
-    due: Instant,
     patience: Duration,
     path: PathBuf,
     timer: Option<Pin<Box<Sleep>>>,
@@ -65,22 +67,33 @@ impl<T> Answer<T> {
     pub(super) const fn new(
         receiver: oneshot::Receiver<Result<T, StoreError>>,
         progress: Progress,
-        due: Instant,
         patience: Duration,
         path: PathBuf,
     ) -> Self {
-        Self { receiver, progress, due, patience, path, timer: None }
+        Self { receiver, progress, patience, path, timer: None }
     }
 
     /// Polls the time that is left, in a runtime; elsewhere who waits looks again by itself.
     fn is_due(&mut self, context: &mut Context<'_>) -> bool {
-        if self.due <= Instant::now() {
+        let due = self.progress.due();
+        if due <= Instant::now() {
             return true;
         }
-        if self.timer.is_none() && tokio::runtime::Handle::try_current().is_ok() {
-            self.timer = Some(Box::pin(tokio::time::sleep_until(self.due.into())));
+        self.look_again_at(due, context);
+        false
+    }
+
+    fn look_again_at(&mut self, time: Instant, context: &mut Context<'_>) {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
         }
-        self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(context).is_ready())
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(time.into())));
+        if timer.deadline() != time.into() {
+            timer.as_mut().reset(time.into());
+        }
+        if timer.as_mut().poll(context).is_ready() {
+            context.waker().wake_by_ref();
+        }
     }
 }
 
@@ -96,9 +109,13 @@ impl<T> Future for Answer<T> {
             }
             Poll::Pending => {}
         }
-        if self.is_due(context) && Recall::give_up(&self.progress) {
-            // How long it was to wait at most, whatever the scheduler made of that.
-            return Poll::Ready(Err(place::locked(&self.path, self.patience)));
+        if self.is_due(context) {
+            if Recall::give_up(&self.progress) {
+                // How long it was to wait at most, whatever the scheduler made of that.
+                return Poll::Ready(Err(place::locked(&self.path, self.patience)));
+            }
+            // It is being done, or is just about to be put back.
+            self.look_again_at(Instant::now() + PAUSE, context);
         }
         Poll::Pending
     }

@@ -149,5 +149,4 @@ pub(super) fn thaw(inner: &Arc<Inner>, in_child: bool) {
         inner.copies.begin_anew();
         inner.checkpoints.begin_anew();
     }
-    inner.resume();
 }

@@ -1,5 +1,6 @@
 //! Doing what lies on the desk: a transaction for all of it, and what follows.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::ErrorCode;
 
 use super::copies::Unwritten;
-use super::desk::{Job, Needs, Next, Seated};
+use super::desk::{Helper, Job, Needs, Next, Seated};
 use super::session::Session;
 use super::turn::{Turn, apply};
 use super::{Inner, place, settle};
@@ -25,6 +26,11 @@ enum End {
     Busy,
     /// It was committed, or undone.
     Over(Result<(), StoreError>),
+}
+
+/// Whether another connection kept a transaction from beginning.
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::FileLockingProtocolFailed))
 }
 
 /// Answers work for which a look is enough; gives the other back.
@@ -84,7 +90,29 @@ impl Inner {
 
     /// Leaves a verb to the desk's thread.
     pub(super) fn do_there(self: &Arc<Self>, job: Box<dyn Job>) {
-        if self.desk.put(job) {
+        match self.desk.put(job) {
+            Some(Helper::Serves) => self.serve(),
+            Some(Helper::Looks) => self.look_meanwhile(),
+            None => {}
+        }
+    }
+
+    /// Starts a thread that answers what a look is enough for, while the desk's own waits for other processes.
+    fn look_meanwhile(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        let thread = thread::Builder::new().name("idempotency-look".into());
+        let looks = move || {
+            while let Some(jobs) = inner.desk.next_look() {
+                inner.look_at(jobs);
+            }
+        };
+        if thread.spawn(looks).is_err() {
+            self.desk.give_up_looking();
+        }
+    }
+
+    fn look_at(self: &Arc<Self>, jobs: Vec<Box<dyn Job>>) {
+        if self.desk.put_looked_at(jobs.into_iter().filter_map(answered_by_a_look).collect()) {
             self.serve();
         }
     }
@@ -92,13 +120,6 @@ impl Inner {
     /// Has counts written soon.
     pub(super) fn expect_counts(self: &Arc<Self>) {
         if self.copies.counts.needs_writer() && self.desk.expect_counts(COUNTS_WAIT) {
-            self.serve();
-        }
-    }
-
-    /// Goes on after a fork.
-    pub(super) fn resume(self: &Arc<Self>) {
-        if self.desk.resume() {
             self.serve();
         }
     }
@@ -116,7 +137,7 @@ impl Inner {
     fn work(self: &Arc<Self>) {
         loop {
             match self.desk.next() {
-                Next::Look(jobs) => self.desk.put_looked_at(jobs.into_iter().filter_map(answered_by_a_look).collect()),
+                Next::Look(jobs) => self.look_at(jobs),
                 Next::Write(seated) => drop(self.write(seated)),
                 Next::WriteCounts => self.write_counts(),
                 Next::Stop => return,
@@ -146,11 +167,19 @@ impl Inner {
         if entered.is_none() && !queue.try_enter() {
             return self.desk.stand_up(Some(session), jobs, Vec::new());
         }
-        let more = self.write_in_turn(&session, &mut jobs);
+        let written = catch_unwind(AssertUnwindSafe(|| self.write_in_turn(&session, &mut jobs)));
         queue.leave();
+        let Ok(more) = written else {
+            self.close(session);
+            let starts = self.desk.stand_up(None, Vec::new(), Vec::new());
+            let text =
+                "a verb of the SQLite store failed in a way that it never should: please report what stderr says of it";
+            tell(jobs, &Err(StoreError::Failed(text.into())));
+            return starts;
+        };
         if !jobs.is_empty() {
             // Another program holds SQLite's lock, one that does not stand in line.
-            let (late, left) = jobs.into_iter().partition(|job| job.due() <= Instant::now());
+            let (late, left) = jobs.into_iter().partition(|job| job.progress().due() <= Instant::now());
             tell(late, &Err(place::locked(&self.options.path, self.options.busy_timeout)));
             let starts = self.desk.stand_up(Some(session), left, more);
             thread::sleep(PAUSE);
@@ -165,7 +194,13 @@ impl Inner {
         } else {
             Some(session)
         };
-        self.desk.stand_up(session, Vec::new(), more)
+        let lets_others_in = !more.is_empty();
+        let starts = self.desk.stand_up(session, Vec::new(), more);
+        if lets_others_in {
+            // Whoever has just been woken in the line is slower than who goes on at once.
+            thread::sleep(PAUSE);
+        }
+        starts
     }
 
     /// Does all of it together, or, where that fails, one after the other, as one of them may be at fault alone. Leaves
@@ -194,7 +229,7 @@ impl Inner {
         match self.try_transact(session, jobs) {
             Ok(()) if session.is_adrift() => End::Over(Err(place::moved(&self.options.path))),
             Ok(()) => End::Over(Ok(())),
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => End::Busy,
+            Err(error) if is_busy(&error) => End::Busy,
             Err(error) => {
                 // It may have failed because the file is not there any more.
                 if !session.is_adrift() {

@@ -156,11 +156,11 @@ impl Inner {
     /// A verb to be done, and where its answer comes.
     fn task<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> (Box<dyn Job>, Answer<T>) {
         let (sender, receiver) = oneshot::channel();
-        let (progress, patience) = (Progress::default(), self.options.busy_timeout);
-        let due = Instant::now() + patience;
-        let answer = Answer::new(receiver, progress.clone(), due, patience, self.options.path.clone());
+        let patience = self.options.busy_timeout;
+        let progress = Progress::new(Instant::now() + patience);
+        let answer = Answer::new(receiver, progress.clone(), patience, self.options.path.clone());
         let asked_at = self.clock.now();
-        (Box::new(Task { look, verb, needs, done: None, sender, progress, due, patience, asked_at }), answer)
+        (Box::new(Task { look, verb, needs, done: None, sender, progress, patience, asked_at }), answer)
     }
 
     /// Opens a connection to write, and watches the file through it.
@@ -176,6 +176,15 @@ impl Inner {
     fn close(&self, session: Session) {
         self.copies.detach();
         drop(session);
+    }
+
+    /// Closes the connections that nobody uses at the moment.
+    fn let_go(&self) {
+        if let Some(session) = self.desk.take_idle() {
+            self.close(session);
+        }
+        drop(self.reader().take());
+        drop(self.checkpoints.lock().take());
     }
 
     fn limits(&self) -> MutexGuard<'_, Limits> {
@@ -213,6 +222,7 @@ impl fmt::Debug for SqliteStore {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.0.retire();
+        self.0.let_go();
     }
 }
 
@@ -324,6 +334,10 @@ impl Store for SqliteStore {
 
     fn flush(&self) -> Reply<()> {
         self.0.flush()
+    }
+
+    fn let_go(&self) {
+        self.0.let_go();
     }
 
     fn look_again(&self) -> Duration {

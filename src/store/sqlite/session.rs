@@ -43,7 +43,7 @@ pub(super) struct Session {
     queue: Arc<Queue>,
     adrift: Cell<bool>,
     files: Files,
-    inodes: [Option<(u64, u64)>; 2],
+    inodes: [Option<(u64, u64)>; 3],
     /// Last, so that it goes when the connection is closed.
     _counted: Counted,
 }
@@ -158,22 +158,22 @@ impl Session {
 struct Files {
     /// Held open, so that a look needs no walk along the path.
     folder: OwnedFd,
-    names: [OsString; 2],
+    names: [OsString; 3],
 }
 
 impl Files {
-    /// The database and its write-ahead log.
+    /// The database, its write-ahead log and the log's index.
     fn of(path: &Path) -> io::Result<Self> {
         // SQLite keeps its other files where a link leads, not where it is.
         let path = path.canonicalize()?;
-        let (folder, log) = (path.parent().unwrap_or(Path::new("/")), beside(&path, "-wal"));
-        let names = [&path, &log].map(|file| file.file_name().unwrap_or_default().to_owned());
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let names = ["", "-wal", "-shm"].map(|suffix| beside(&path, suffix).file_name().unwrap_or_default().to_owned());
         let folder = rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty())?;
         Ok(Self { folder, names })
     }
 
     /// What tells these files from any that come to their places.
-    fn inodes(&self) -> [Option<(u64, u64)>; 2] {
+    fn inodes(&self) -> [Option<(u64, u64)>; 3] {
         self.names.each_ref().map(|name| {
             let found = rustix::fs::statat(&self.folder, &**name, AtFlags::empty()).ok()?;
             Some((found.st_dev, found.st_ino))
@@ -234,7 +234,7 @@ fn prepare_tables(connection: &Connection, path: &Path) -> Result<(), Problem> {
         return Err(Problem::Told(place::newer(path, version, VERSION)));
     }
     if version == VERSION {
-        return Ok(use_write_ahead_log(connection)?);
+        return use_write_ahead_log(connection, path);
     }
     let is_empty = number("schema_version")? == 0;
     if !is_empty && (number("user_version")?, number("application_id")?) != (0, 0) {
@@ -242,7 +242,7 @@ fn prepare_tables(connection: &Connection, path: &Path) -> Result<(), Problem> {
     }
     // Before there is anything in it: a claim writes to few places of many pages, and small pages make it cheaper.
     connection.pragma_update(None, "page_size", PAGE)?;
-    use_write_ahead_log(connection)?;
+    use_write_ahead_log(connection, path)?;
     let transaction = connection.unchecked_transaction_immediate()?;
     transaction.execute_batch(SCHEMA)?;
     if is_empty {
@@ -266,8 +266,17 @@ fn version(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     Ok(Some(if own { number("user_version")?.max(kept) } else { kept }))
 }
 
-fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+/// Without the log there is neither the durability that is promised nor the index that tells of changes.
+fn use_write_ahead_log(connection: &Connection, path: &Path) -> Result<(), Problem> {
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode.eq_ignore_ascii_case("wal") {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Problem::Told(StoreError::Unavailable(format!(
+        "the SQLite file {path} can't keep a write-ahead log (its journal mode stays {mode:?}): put it on a local disk whose \
+         file system has locks and shared memory, and let no other program hold it open in another mode"
+    ))))
 }
 
 /// The number of a namespace, new or not.

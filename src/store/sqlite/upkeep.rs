@@ -38,7 +38,7 @@ impl Session {
     /// Removes up to `limit` records of fences up to `last`; answers with the number of all, and of the live ones.
     fn remove_any(&self, last: Fence, now: Timestamp, limit: u64) -> rusqlite::Result<(u64, u64)> {
         const REMOVE: &str = "DELETE FROM idempotency_records WHERE fence IN (SELECT fence FROM idempotency_records \
-                              WHERE namespace_id = ?1 AND fence <= ?2 LIMIT ?3) \
+                              WHERE namespace_id = ?1 AND settled = 1 AND fence <= ?2 LIMIT ?3) \
                               RETURNING executed_at IS NULL OR expires_at > ?4";
         let values = (self.namespace, last.0.cast_signed(), signed(limit), now.0);
         let mut statement = self.connection.prepare_cached(REMOVE)?;
@@ -166,6 +166,7 @@ impl Turn<'_> {
             Some(last) => last,
             None => *last.insert(self.session.newest_fence()?),
         };
+        self.session.settle(u64::MAX)?;
         let (all, live) = self.session.remove_any(last, self.now, PART)?;
         let sum = self.add(sum, live);
         self.after_commit(Effect::Cleaned(all - live));

@@ -74,6 +74,12 @@ impl WalIndex {
         (mapped == ffi::SQLITE_OK && !region.is_null()).then_some(Self(region.cast()))
     }
 
+    /// A header that is changed by hand.
+    #[cfg(test)]
+    pub(super) const fn in_memory(words: &'static [std::sync::atomic::AtomicU64; WORDS]) -> Self {
+        Self(words.as_ptr().cast())
+    }
+
     /// What the header says now. A commit that is just being written may show as a header that was never there, which only
     /// differs from all that were.
     pub(super) fn header(&self) -> Header {
