@@ -17,7 +17,7 @@ use crate::core::clock::{SystemClock, WallClock};
 use crate::store::Store;
 use crate::store::faulty::{FaultyStore, Plan};
 use crate::store::memory::MemoryStore;
-use crate::store::sqlite::{Options, SqliteStore, Synchronous};
+use crate::store::sqlite::{self, Options, SqliteStore, Synchronous};
 
 /// A manager's store and settings, all of one `configure`: a call that began under one keeps it to its end.
 pub(super) struct Active {
@@ -267,9 +267,14 @@ pub(super) fn owner() -> Arc<str> {
     format!("{}:{}", host.nodename().to_string_lossy(), std::process::id()).into()
 }
 
-/// Writes what a store has counted. What can't be written now is lost with the process: counters are no result.
-fn flush(store: &dyn Store) {
-    drop(keeper::settle(store.flush()));
+/// Writes what all stores have counted. What can't be written now is lost with the process: counters are no result.
+fn flush() {
+    // All are asked before one is waited for: what keeps them waiting keeps them at the same time.
+    let asked = fork::stores().into_iter().map(|store| store.flush()).chain(sqlite::flush_all());
+    let replies: Vec<_> = asked.collect();
+    for reply in replies {
+        drop(keeper::settle(reply));
+    }
 }
 
 /// Called at exit: ends every background thread.
@@ -278,14 +283,14 @@ pub(super) fn stop_all(py: Python<'_>) {
     for engine in fork::engines() {
         py.detach(|| engine.keeper.stop());
     }
-    py.detach(|| fork::stores().iter().for_each(|store| flush(&**store)));
+    py.detach(flush);
     py.detach(runtime::stop);
 }
 
 /// Writes what all stores have counted.
 #[pyfunction]
 pub(super) fn flush_all(py: Python<'_>) {
-    py.detach(|| fork::stores().iter().for_each(|store| flush(&**store)));
+    py.detach(flush);
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -27,7 +27,7 @@ BUSY = """
         while not over.is_set():
             number += 1
             manager.execute(action(f"{os.getpid()}-{name}-{number}"), lambda: ran.append(number))
-            manager.execute(action("shared", n=number % 7), lambda: number)
+            manager.execute(action("shared", n=number % 7), lambda: number, on_in_doubt="retry")
 
     threads = [threading.Thread(target=busy, args=(name,)) for name in range(8)]
     for thread in threads:

@@ -48,6 +48,11 @@ pub(super) fn enlist(inner: &Arc<Inner>) {
     stores.push(Arc::downgrade(inner));
 }
 
+/// The stores of this process.
+pub(super) fn living() -> Vec<Arc<Inner>> {
+    STORES.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+}
+
 /// Whether a thread is about to fork, or has and is not done with it.
 pub(super) fn is_under_way() -> bool {
     FORKS.load(Ordering::Acquire) > 0

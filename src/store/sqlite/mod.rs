@@ -132,12 +132,27 @@ impl SqliteStore {
     }
 
     fn ask<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> Reply<T> {
-        let (job, answer) = self.0.task(look, verb, needs);
-        Reply::Queued(Queued { answer: Box::pin(answer), errand: Box::new(Trip::new(&self.0, job)) })
+        self.0.ask(look, verb, needs)
     }
 }
 
+/// Has every store of this process write what it counted: also one that was dropped, and is not done with it.
+pub fn flush_all() -> Vec<Reply<()>> {
+    fork::living().iter().map(Inner::flush).collect()
+}
+
 impl Inner {
+    fn ask<T: Send + 'static>(self: &Arc<Self>, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> Reply<T> {
+        let (job, answer) = self.task(look, verb, needs);
+        Reply::Queued(Queued { answer: Box::pin(answer), errand: Box::new(Trip::new(self, job)) })
+    }
+
+    fn flush(self: &Arc<Self>) -> Reply<()> {
+        let inner = Arc::clone(self);
+        let look: Look<()> = Box::new(move |_| inner.copies.counts.are_written().then_some(Ok(())));
+        self.ask(Some(look), Box::new(|turn| Ok(turn.session.settle(settle::PART).map(Some)?)), Needs::Counts)
+    }
+
     /// A verb to be done, and where its answer comes.
     fn task<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> (Box<dyn Job>, Answer<T>) {
         let (sender, receiver) = oneshot::channel();
@@ -318,9 +333,7 @@ impl Store for SqliteStore {
     }
 
     fn flush(&self) -> Reply<()> {
-        let inner = Arc::clone(&self.0);
-        let look: Look<()> = Box::new(move |_| inner.copies.counts.are_written().then_some(Ok(())));
-        self.ask(Some(look), Box::new(|turn| Ok(turn.session.settle(settle::PART).map(Some)?)), Needs::Counts)
+        self.0.flush()
     }
 
     fn let_go(&self) {

@@ -49,10 +49,18 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Opens the file, makes or migrates its tables, and waits meanwhile for others that do so.
+    /// Opens the file, makes or migrates its tables, and waits meanwhile for others that do so. Where there is nothing to
+    /// make, it only reads, and stands in no line: who looks again at intervals would wait long beside those who are
+    /// called when it is their turn.
     pub(super) fn open(options: &Options) -> Result<Self, StoreError> {
         place::check(&options.path)?;
         let queue = Queue::open(&options.path)?;
+        if let Ok((connection, counted)) = connect(options)
+            && is_ready(&connection, &options.namespace).unwrap_or(false)
+        {
+            let opened = Self::on(connection, counted, options, &Arc::new(queue));
+            return opened.map_err(|problem| problem.told(&options.path));
+        }
         queue.enter_within(options.busy_timeout).map_err(|waited| place::locked(&options.path, waited))?;
         let queue = Arc::new(queue);
         let opened = Self::open_alone(options, &queue).map_err(|problem| problem.told(&options.path));
@@ -68,10 +76,11 @@ impl Session {
     }
 
     fn open_alone(options: &Options, queue: &Arc<Queue>) -> Result<Self, Problem> {
-        let counted = Counted::new();
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&options.path, flags)?;
-        connection.busy_timeout(options.busy_timeout)?;
+        let (connection, counted) = connect(options)?;
+        Self::on(connection, counted, options, queue)
+    }
+
+    fn on(connection: Connection, counted: Counted, options: &Options, queue: &Arc<Queue>) -> Result<Self, Problem> {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         prepare_tables(&connection, &options.path)?;
         connection.pragma_update(None, "synchronous", options.synchronous.word())?;
@@ -199,6 +208,20 @@ impl From<rusqlite::Error> for Problem {
     }
 }
 
+/// Opens the file, and waits for a while where others lock it.
+fn connect(options: &Options) -> rusqlite::Result<(Connection, Counted)> {
+    let counted = Counted::new();
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&options.path, flags)?;
+    connection.busy_timeout(options.busy_timeout)?;
+    Ok((connection, counted))
+}
+
+/// Whether the tables of this version and the namespace are there.
+fn is_ready(connection: &Connection, namespace: &str) -> rusqlite::Result<bool> {
+    Ok(version(connection)? == Some(VERSION) && find_namespace(connection, namespace)?.is_some())
+}
+
 /// Makes the tables where there are none, and migrates older ones, in one transaction.
 fn prepare_tables(connection: &Connection, path: &Path) -> Result<(), Problem> {
     let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
@@ -258,12 +281,16 @@ fn use_write_ahead_log(connection: &Connection, path: &Path) -> Result<(), Probl
 
 /// The number of a namespace, new or not.
 fn namespace(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
-    let find = "SELECT id FROM idempotency_namespaces WHERE name = ?";
-    if let Some(id) = connection.query_row(find, [name], |row| row.get(0)).optional()? {
+    if let Some(id) = find_namespace(connection, name)? {
         return Ok(id);
     }
     connection.execute("INSERT OR IGNORE INTO idempotency_namespaces (name) VALUES (?)", params![name])?;
-    connection.query_row(find, [name], |row| row.get(0))
+    find_namespace(connection, name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+fn find_namespace(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+    const FIND: &str = "SELECT id FROM idempotency_namespaces WHERE name = ?";
+    connection.query_row(FIND, [name], |row| row.get(0)).optional()
 }
 
 /// Begins a transaction through a shared reference, as statements that are kept prepared need one.
