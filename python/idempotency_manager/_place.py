@@ -47,7 +47,7 @@ def _sqlite(url: StoreUrl, namespace: str) -> dict[str, Any]:
             "store",
             url.masked,
             f"synchronous={synchronous} is no choice",
-            "write synchronous=full, which survives a power cut, or synchronous=normal, which survives what kills a process",
+            "write synchronous=full, which survives a power cut, or synchronous=normal, which survives crashes",
         )
     return {
         "engine": "sqlite",
