@@ -12,12 +12,12 @@ use serde::Deserialize;
 
 use super::keeper::{Keeper, Roster};
 use super::rules::{Rules, Settings, SharedRules};
-use super::{clock, errors, fork, keeper, runtime};
+use super::{clock, errors, fork, runtime};
 use crate::core::clock::{SystemClock, WallClock};
-use crate::store::Store;
 use crate::store::faulty::{FaultyStore, Plan};
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{self, Options, SqliteStore, Synchronous};
+use crate::store::{Reply, Store};
 
 /// A manager's store and settings, all of one `configure`: a call that began under one keeps it to its end.
 pub(super) struct Active {
@@ -267,14 +267,14 @@ pub(super) fn owner() -> Arc<str> {
     format!("{}:{}", host.nodename().to_string_lossy(), std::process::id()).into()
 }
 
-/// Writes what all stores have counted. What can't be written now is lost with the process: counters are no result.
+/// How long the end of a process waits for its counters to be written, where another program locks a file.
+const FLUSH: Duration = Duration::from_millis(700);
+
+/// Writes what all stores have counted. What can't be written in time is lost with the process: counters are no result.
 fn flush() {
-    // All are asked before one is waited for: what keeps them waiting keeps them at the same time.
-    let asked = fork::stores().into_iter().map(|store| store.flush()).chain(sqlite::flush_all());
-    let replies: Vec<_> = asked.collect();
-    for reply in replies {
-        drop(keeper::settle(reply));
-    }
+    let all = fork::stores().into_iter().map(|store| store.flush()).chain(sqlite::flush_all());
+    let waiting = all.filter(|reply| !matches!(reply, Reply::Ready(_))).map(Reply::called).collect();
+    runtime::settle_within(waiting, FLUSH);
 }
 
 /// Called at exit: ends every background thread.

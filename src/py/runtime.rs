@@ -191,6 +191,21 @@ pub(super) fn settle<T>(future: BoxFuture<Result<T, StoreError>>) -> Result<T, S
     handle().block_on(future)
 }
 
+/// Waits for all of these together, but no longer than that; whether they failed is nobody's concern.
+pub(super) fn settle_within(futures: Vec<BoxFuture<Result<(), StoreError>>>, timeout: Duration) {
+    if futures.is_empty() {
+        return;
+    }
+    handle().block_on(async {
+        let all = async {
+            for future in futures {
+                drop(future.await);
+            }
+        };
+        drop(tokio::time::timeout(timeout, all).await);
+    });
+}
+
 /// What makes a Python value of an answer.
 pub(super) type Answer = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 

@@ -400,11 +400,12 @@ impl Desk {
         }
     }
 
-    /// The connection, where nobody writes.
-    pub(super) fn take_idle(&self) -> Option<Session> {
-        match &mut self.lock().seat {
-            Seat::Free(session) => session.take(),
-            Seat::InLine(..) | Seat::Taken => None,
+    /// Closes the connection, where nobody writes. Under the lock, so that no thread forks meanwhile.
+    pub(super) fn close_idle(&self, close: impl FnOnce(Session)) {
+        if let Seat::Free(session) = &mut self.lock().seat
+            && let Some(session) = session.take()
+        {
+            close(session);
         }
     }
 

@@ -180,9 +180,7 @@ impl Inner {
 
     /// Closes the connections that nobody uses at the moment.
     fn let_go(&self) {
-        if let Some(session) = self.desk.take_idle() {
-            self.close(session);
-        }
+        self.desk.close_idle(|session| self.close(session));
         drop(self.reader().take());
         drop(self.checkpoints.lock().take());
     }
