@@ -194,10 +194,10 @@ def _options(query: str) -> list[tuple[str, str]]:
 
 def _decode(part: str) -> str:
     """Undo percent-encoding; a stray % means that a password was pasted in as it is."""
-    from urllib.parse import unquote  # noqa: PLC0415 - dear, and most processes have no % in their URL
-
     if "%" not in part:
         return part
+    from urllib.parse import unquote  # noqa: PLC0415 - dear, and most processes have no % in their URL
+
     for rest in part.split("%")[1:]:
         if len(rest) < 2 or not all(digit in "0123456789abcdefABCDEF" for digit in rest[:2]):  # noqa: PLR2004 - %XX
             message = "a % that begins no %XX must be written %25"
