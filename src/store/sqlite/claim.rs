@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, named_params};
 
 use super::Inner;
 use super::copies::{Found, LocalCopy};
-use super::desk::Fault;
+use super::job::Fault;
 use super::row::{self, Kept, State, json, latch_word};
 use super::session::Session;
 use super::turn::{Effect, Turn};

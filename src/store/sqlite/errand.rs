@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-use super::desk::{Job, Progress};
+use super::job::{Job, Progress};
 use super::{Inner, place};
 use crate::core::error::StoreError;
 use crate::store::{Errand, Recall};

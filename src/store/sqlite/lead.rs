@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use rusqlite::ErrorCode;
 
 use super::copies::Unwritten;
-use super::desk::{Helper, Job, Needs, Next, Seated};
+use super::desk::{Helper, Next, Seated};
+use super::job::{Job, Needs};
 use super::session::Session;
 use super::turn::{Turn, apply};
 use super::{Inner, place, settle};

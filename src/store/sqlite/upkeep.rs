@@ -2,7 +2,7 @@
 //! of its own, so that other writers wait for none of them long.
 
 use super::copies::Unwritten;
-use super::desk::Fault;
+use super::job::Fault;
 use super::session::Session;
 use super::turn::{Effect, Sum, Turn};
 use crate::core::clock::Timestamp;
