@@ -91,8 +91,6 @@ pub(super) enum Needs {
     Nothing,
     /// What was counted, since it shows counts.
     Counts,
-    /// That, and the records that the indexes do not have yet, since it asks them.
-    Indexes,
 }
 
 /// A piece of work.

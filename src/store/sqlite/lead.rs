@@ -45,11 +45,8 @@ fn tell(jobs: Vec<Box<dyn Job>>, end: &Result<(), StoreError>) -> Vec<Box<dyn Jo
 }
 
 impl Turn<'_> {
-    fn do_all(&mut self, needs: Needs, counted: &Unwritten, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    fn do_all(&mut self, counted: &Unwritten, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
         self.session.write_counts(counted)?;
-        if needs >= Needs::Indexes {
-            self.session.settle(u64::MAX)?;
-        }
         for job in jobs {
             // Its own time, asked for before: a clock may run foreign code, which may not run here.
             self.now = job.asked_at();
@@ -253,7 +250,7 @@ impl Inner {
         let (now, limits, waiters) = (Timestamp::default(), *self.limits(), &self.waiters);
         let mut turn = Turn { session, now, limits, waiters, effects: Vec::new() };
         let changes = session.connection.total_changes();
-        let done = turn.do_all(needs, &counted, jobs).and_then(|()| session.commit());
+        let done = turn.do_all(&counted, jobs).and_then(|()| session.commit());
         let wrote = done.is_ok() && session.connection.total_changes() != changes;
         match done {
             // Before the copies are good again.

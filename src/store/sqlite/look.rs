@@ -1,6 +1,6 @@
 //! Looking at many records: by index, in parts, in sum.
 
-use rusqlite::{Row, ToSql, params};
+use rusqlite::{ToSql, Transaction, params};
 
 use super::row::{Kept, columns};
 use super::session::Session;
@@ -9,6 +9,16 @@ use crate::store::{Cursor, Page, Selector, Tally};
 
 /// Of records that are unfinished or not yet expired.
 const LIVE: &str = "(executed_at IS NULL OR expires_at > :now)";
+/// Of the newest records, which the indexes do not have yet: see `settle`.
+const NEWEST: &str = "fence > (SELECT value FROM idempotency_meta WHERE name = 'settled') AND settled = 0";
+
+/// A query of the indexes and, beside them, of what they do not have yet: a reader waits for nobody to put it there.
+fn everywhere(columns: &str, condition: &str) -> String {
+    format!(
+        "SELECT {columns} FROM idempotency_records WHERE settled = 1 AND {condition} \
+         UNION ALL SELECT {columns} FROM idempotency_records WHERE {NEWEST} AND {condition}"
+    )
+}
 
 impl Session {
     /// The keys of the records that fit.
@@ -26,8 +36,7 @@ impl Session {
                 Ok(unfinished.filter(|kept| kept.is_in_doubt(now)).map(|kept| kept.record.key).collect())
             }
             Wanted::ExpiringUntil(until) => self.keys(
-                "SELECT key FROM idempotency_records WHERE namespace_id = :space AND settled = 1 \
-                 AND state IN ('completed', 'failed') AND expires_at > :now AND expires_at <= :until ORDER BY expires_at",
+                &format!("SELECT key FROM ({}) ORDER BY expires_at", ending("expires_at <= :until")),
                 &[(":space", &self.namespace), (":now", &now.0), (":until", &until.0)],
             ),
         }
@@ -42,12 +51,12 @@ impl Session {
     fn by_signal(&self, signal: &str, now: Timestamp) -> rusqlite::Result<Vec<Box<str>>> {
         // ';' comes right after ':'.
         let (from, to) = (format!("{signal}:"), format!("{signal};"));
+        let given = "substr(key, 1, length(signal_id) + 1) <> signal_id || ':'";
+        let given = everywhere("key", &format!("namespace_id = :space AND signal_id = :signal AND {given} AND {LIVE}"));
         self.keys(
             &format!(
                 "SELECT key FROM idempotency_records WHERE key >= :from AND key < :to AND namespace_id = :space \
-                 AND signal_id = :signal AND {LIVE} UNION SELECT key FROM idempotency_records \
-                 WHERE namespace_id = :space AND settled = 1 AND signal_id = :signal \
-                 AND substr(key, 1, length(signal_id) + 1) <> signal_id || ':' AND {LIVE}"
+                 AND signal_id = :signal AND {LIVE} UNION SELECT key FROM ({given})"
             ),
             &[(":space", &self.namespace), (":now", &now.0), (":from", &from), (":to", &to), (":signal", &signal)],
         )
@@ -55,12 +64,8 @@ impl Session {
 
     /// All rows in progress or in doubt.
     fn unfinished(&self) -> rusqlite::Result<Vec<Kept>> {
-        const UNFINISHED: &str = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM idempotency_records WHERE namespace_id = ?1 AND settled = 1 AND state IN ('in_doubt', 'in_progress')"
-        );
-        self.connection.prepare_cached(UNFINISHED)?.query_map([self.namespace], Kept::of)?.collect()
+        let unfinished = everywhere(columns!(), "namespace_id = ?1 AND state IN ('in_doubt', 'in_progress')");
+        self.connection.prepare_cached(&unfinished)?.query_map([self.namespace], Kept::of)?.collect()
     }
 
     /// A part of all live records, in the order of their keys.
@@ -83,25 +88,15 @@ impl Session {
 
     /// What was counted and what is held.
     pub(super) fn tally(&self, now: Timestamp) -> rusqlite::Result<Tally> {
-        const FINISHED: &str = "SELECT count(*) FROM idempotency_records WHERE namespace_id = ?1 AND settled = 1 \
-                                AND state IN ('completed', 'failed') AND expires_at > ?2";
-        const OLDEST: &str = "SELECT executed_at FROM idempotency_records WHERE namespace_id = ?1 AND settled = 1 \
-                              AND executed_at IS NOT NULL AND expires_at > ?2 ORDER BY executed_at LIMIT 1";
-        const NEWEST: &str = "SELECT executed_at FROM idempotency_records WHERE namespace_id = ?1 AND settled = 1 \
-                              AND executed_at IS NOT NULL AND expires_at > ?2 ORDER BY executed_at DESC LIMIT 1";
+        let _view = self.one_view()?;
         let mut tally = self.counters()?;
-        tally.finished =
-            self.connection.prepare_cached(FINISHED)?.query_row((self.namespace, now.0), |row| row.get(0))?;
+        tally.finished = self.count_finished(now)?;
         let mut seen = |time: Timestamp| {
             tally.oldest = Some(tally.oldest.map_or(time, |oldest| oldest.min(time)));
             tally.newest = tally.newest.max(Some(time));
         };
-        for end in [OLDEST, NEWEST] {
-            let at = |row: &Row<'_>| row.get(0).map(Timestamp);
-            let mut statement = self.connection.prepare_cached(end)?;
-            if let Some(time) = statement.query_map((self.namespace, now.0), at)?.next() {
-                seen(time?);
-            }
+        for end in self.ends(now)? {
+            seen(end);
         }
         for kept in self.unfinished()? {
             seen(kept.record.started_at);
@@ -112,6 +107,39 @@ impl Session {
             }
         }
         Ok(tally)
+    }
+
+    /// Has the queries that follow see the same records; in a transaction they do.
+    fn one_view(&self) -> rusqlite::Result<Option<Transaction<'_>>> {
+        self.connection.is_autocommit().then(|| self.connection.unchecked_transaction()).transpose()
+    }
+
+    fn count_finished(&self, now: Timestamp) -> rusqlite::Result<u64> {
+        let live = "namespace_id = :space AND state IN ('completed', 'failed') AND expires_at > :now";
+        let sum = format!("SELECT sum(records) FROM ({})", everywhere("count(*) AS records", live));
+        let values: &[(&str, &dyn ToSql)] = &[(":space", &self.namespace), (":now", &now.0)];
+        self.connection.prepare_cached(&sum)?.query_row(values, |row| row.get(0))
+    }
+
+    /// When records finished that are still live, the first and the last among them.
+    fn ends(&self, now: Timestamp) -> rusqlite::Result<Vec<Timestamp>> {
+        let live = "namespace_id = :space AND executed_at IS NOT NULL AND expires_at > :now";
+        let newest = format!("FROM idempotency_records WHERE {NEWEST} AND {live}");
+        let end = |order: &str| {
+            format!(
+                "SELECT * FROM (SELECT executed_at FROM idempotency_records WHERE settled = 1 AND {live} \
+                     ORDER BY executed_at {order} LIMIT 1)"
+            )
+        };
+        let all = format!(
+            "{} UNION ALL {} UNION ALL SELECT min(executed_at) {newest} UNION ALL SELECT max(executed_at) {newest}",
+            end("ASC"),
+            end("DESC")
+        );
+        let values: &[(&str, &dyn ToSql)] = &[(":space", &self.namespace), (":now", &now.0)];
+        let mut statement = self.connection.prepare_cached(&all)?;
+        let ends = statement.query_map(values, |row| row.get::<_, Option<i64>>(0))?;
+        ends.filter_map(|end| end.map(|end| end.map(Timestamp)).transpose()).collect()
     }
 
     fn counters(&self) -> rusqlite::Result<Tally> {
@@ -157,20 +185,27 @@ impl Wanted {
 }
 
 fn by_action() -> String {
-    format!(
-        "SELECT key FROM idempotency_records WHERE namespace_id = :space AND settled = 1 AND action_type = :text AND {LIVE}"
-    )
+    everywhere("key", &format!("namespace_id = :space AND action_type = :text AND {LIVE}"))
+}
+
+/// Finished records, with the time when they end.
+fn ending(condition: &str) -> String {
+    let finished = "namespace_id = :space AND state IN ('completed', 'failed')";
+    everywhere("key, expires_at", &format!("{finished} AND expires_at > :now AND {condition}"))
 }
 
 /// Targets come second in their index: each action type is visited once.
 fn by_target() -> String {
+    let settled = "FROM idempotency_records WHERE namespace_id = :space AND settled = 1";
     format!(
         "WITH RECURSIVE actions (name) AS (\
-         SELECT min(action_type) FROM idempotency_records WHERE namespace_id = :space AND settled = 1 \
-         UNION ALL SELECT (SELECT min(action_type) FROM idempotency_records \
-         WHERE namespace_id = :space AND settled = 1 AND action_type > actions.name) FROM actions WHERE actions.name IS NOT NULL) \
-         SELECT key FROM actions JOIN idempotency_records ON namespace_id = :space AND settled = 1 AND action_type = actions.name \
-         AND target = :text WHERE {LIVE} UNION ALL \
-         SELECT key FROM idempotency_records WHERE namespace_id = :space AND settled = 1 AND action_type IS NULL AND target = :text AND {LIVE}"
+         SELECT min(action_type) {settled} \
+         UNION ALL SELECT (SELECT min(action_type) {settled} AND action_type > actions.name) \
+         FROM actions WHERE actions.name IS NOT NULL) \
+         SELECT key FROM actions JOIN idempotency_records ON namespace_id = :space AND settled = 1 \
+         AND action_type = actions.name AND target = :text WHERE {LIVE} \
+         UNION ALL SELECT key {settled} AND action_type IS NULL AND target = :text AND {LIVE} \
+         UNION ALL SELECT key FROM idempotency_records WHERE {NEWEST} \
+         AND namespace_id = :space AND target = :text AND {LIVE}"
     )
 }

@@ -112,7 +112,6 @@ impl SqliteStore {
     /// Reads without waiting for a writer, unless something is to be written first.
     fn read<T: Send + 'static>(
         &self,
-        needs: Needs,
         read: impl Fn(&Session) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Reply<T> {
         let read = Arc::new(read);
@@ -121,16 +120,9 @@ impl SqliteStore {
             if !inner.copies.counts.are_written() {
                 return None;
             }
-            let answer = inner.reading(None, |session| {
-                // One view for both: what is marked anew between the two would be in no index.
-                let _view =
-                    (needs >= Needs::Indexes).then(|| session.connection.unchecked_transaction()).transpose()?;
-                let lacking = needs >= Needs::Indexes && session.has_unsettled()?;
-                if lacking { Ok(None) } else { reader(session).map(Some) }
-            });
-            answer.flatten().map(Ok)
+            inner.reading(None, &*reader).map(Ok)
         });
-        self.ask(Some(look), Box::new(move |turn| Ok(Some(read(turn.session)?))), needs)
+        self.ask(Some(look), Box::new(move |turn| Ok(Some(read(turn.session)?))), Needs::Counts)
     }
 
     fn ask<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> Reply<T> {
@@ -285,18 +277,18 @@ impl Store for SqliteStore {
 
     fn get(&self, key: &str) -> Reply<Option<Record>> {
         let (key, now) = (Box::<str>::from(key), self.0.clock.now());
-        self.read(Needs::Counts, move |session| Ok(session.find_live(&key, now)?.map(|kept| kept.seen(now))))
+        self.read(move |session| Ok(session.find_live(&key, now)?.map(|kept| kept.seen(now))))
     }
 
     fn find(&self, selector: Selector<'_>) -> Reply<Vec<Box<str>>> {
         let now = self.0.clock.now();
         let wanted = Wanted::new(selector, now);
-        self.read(Needs::Indexes, move |session| session.select(&wanted, now))
+        self.read(move |session| session.select(&wanted, now))
     }
 
     fn scan(&self, from: Option<Cursor>, limit: usize) -> Reply<Page> {
         let now = self.0.clock.now();
-        self.read(Needs::Counts, move |session| session.scan(from.as_ref(), limit, now))
+        self.read(move |session| session.scan(from.as_ref(), limit, now))
     }
 
     fn cleanup_expired(&self) -> Reply<u64> {
@@ -321,7 +313,7 @@ impl Store for SqliteStore {
 
     fn tally(&self) -> Reply<Tally> {
         let now = self.0.clock.now();
-        self.read(Needs::Indexes, move |session| session.tally(now))
+        self.read(move |session| session.tally(now))
     }
 
     fn reset_tally(&self) -> Reply<()> {

@@ -1,7 +1,7 @@
 //! Putting records into the indexes: many at a time, a moment after they were written.
 //!
 //! A claim and its completion that kept five indexes would write seven pages, and without them three. What asks the
-//! indexes has the rest put into them first. INVARIANT: each record that is not in them has a fence above the mark in
+//! indexes looks at the rest beside them. INVARIANT: each record that is not in them has a fence above the mark in
 //! `idempotency_meta`, so that few rows need to be looked at to find them all.
 
 use super::session::Session;
@@ -24,13 +24,6 @@ impl Session {
             self.unsettled.set(0);
         }
         many
-    }
-
-    /// Whether any process has left some.
-    pub(super) fn has_unsettled(&self) -> rusqlite::Result<bool> {
-        const UNSETTLED: &str = "SELECT EXISTS (SELECT 1 FROM idempotency_records WHERE fence > \
-                                 (SELECT value FROM idempotency_meta WHERE name = 'settled'))";
-        self.connection.prepare_cached(UNSETTLED)?.query_row([], |row| row.get(0))
     }
 
     /// Puts the oldest that are left into the indexes, as far as so many fences reach.
