@@ -35,7 +35,7 @@ fn store(max_records: Option<usize>) -> Arc<MemoryStore> {
 fn ready<T>(reply: Reply<T>) -> Result<T, StoreError> {
     match reply {
         Reply::Ready(answer) => answer,
-        Reply::Pending(_) => unreachable!("the memory store answers at once"),
+        Reply::Pending(_) | Reply::Queued(_) => unreachable!("the memory store answers at once"),
     }
 }
 
