@@ -1,8 +1,22 @@
 #!/usr/bin/env bash
-# Runs the Python suite on every CPython of this machine that the project supports, except the one named first
-# (which `make test` has used already). Arguments after it go to pytest.
+# Runs the Python suite, but for what needs to run once, on every CPython of this machine that the project supports,
+# except the one named first (which `make test` has used already). Arguments after it go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+# What takes minutes and depends on no interpreter: processes that are killed, disks that are full, commands, the demo.
+elsewhere=(
+    --ignore=tests/cli
+    --ignore=tests/integration/test_chaos.py
+    --ignore=tests/integration/test_demo.py
+    --ignore=tests/integration/test_sqlite_crashes.py
+    --ignore=tests/integration/test_sqlite_faults.py
+    --ignore=tests/integration/test_sqlite_lifecycle_crowd.py
+    --ignore=tests/integration/test_sqlite_lifecycle_killed.py
+    --ignore=tests/integration/test_sqlite_lifecycle_renewal.py
+    --ignore=tests/integration/test_sqlite_lifecycle_stopped.py
+    --ignore=tests/integration/test_transaction_killed.py
+)
 
 main_version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 shift
@@ -16,7 +30,7 @@ while IFS= read -r python; do
     # compile it anew each time.
     "$python" scripts/environment.py --venv ".venvs/$version" --group test --profile ci --target "target/py$version"
     echo "==> pytest on CPython $version"
-    ".venvs/$version/bin/python" -m pytest "$@"
+    ".venvs/$version/bin/python" -m pytest "${elsewhere[@]}" "$@"
     tested+=("$version")
 done < <(scripts/pythons.sh)
 echo "==> also tested on CPython: ${tested[*]:-no other version is installed here}"

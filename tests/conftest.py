@@ -23,8 +23,10 @@ settings.register_profile("slow", settings.get_profile("fast"), max_examples=5_0
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
-# A shell that runs the tests in the background has them ignore Ctrl-C, which some of them press.
+# Whoever runs the tests in the background has them, and what they start, ignore Ctrl-C or the end of a terminal, which
+# some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -243,6 +243,7 @@ def test_transactions_answer_and_clean_up_after_a_store(
     ]
     assert answers == [0, 1, 2]
     assert len(store.ask("manager.find_keys_by_target('shop')")) == 4
+    assert store.ask("manager.cleanup_expired()") == 0, "and what was there is in the indexes now"
     manager.configure(clock=ManualClock(datetime.now(UTC) + timedelta(days=3)))
     for number in range(2):
         manager.execute_in_transaction(connection, {**PAY, "signal_id": f"t{number}"}, lambda: None)
