@@ -72,7 +72,7 @@ fn wait(
 ) -> Step {
     let (mut cancelled, mut recalled) = (None, false);
     let arrived = runtime::block_on(py, &mut future, deadline, |error| {
-        recalled = call.is_claiming() && recall.is_some_and(Recall::give_up);
+        recalled = call.is_claiming() && recall.is_some_and(|recall| give_up(py, recall));
         if call.is_shielded() && !recalled {
             cancelled = Some(error);
             Ok(())
@@ -89,6 +89,18 @@ fn wait(
         Err(error) if recalled => call.give_up(py, error),
         Err(error) => call.cancel(py, error).unwrap_or_else(|| call.resume(py, Arrived::Elapsed)),
     }
+}
+
+/// Gives up what has not begun. Where others hold a lock, it is begun and put back all the time, so one look is not enough.
+fn give_up(py: Python<'_>, recall: &dyn Recall) -> bool {
+    const LOOKS: u32 = 20;
+    (0..LOOKS).any(|_| {
+        let given_up = recall.give_up();
+        if !given_up {
+            py.detach(|| std::thread::sleep(std::time::Duration::from_millis(1)));
+        }
+        given_up
+    })
 }
 
 /// An awaitable that a synchronous call can't await.
