@@ -12,13 +12,18 @@ const LIVE: &str = "(executed_at IS NULL OR expires_at > :now)";
 /// Of the newest records, which the indexes do not have yet: see `settle`.
 const NEWEST: &str = "fence > (SELECT value FROM idempotency_meta WHERE name = 'settled') AND settled = 0";
 
-/// A query of the indexes and, beside them, of what they do not have yet: a reader waits for nobody to put it there.
-fn everywhere(columns: &str, condition: &str) -> String {
+/// A query of an index and, beside it, of what it does not have yet: a reader waits for nobody to put it there. The planner
+/// is not left to guess, as it has no statistics to guess by.
+fn everywhere(columns: &str, index: &str, condition: &str) -> String {
     format!(
-        "SELECT {columns} FROM idempotency_records WHERE settled = 1 AND {condition} \
-         UNION ALL SELECT {columns} FROM idempotency_records WHERE {NEWEST} AND {condition}"
+        "SELECT {columns} FROM idempotency_records INDEXED BY {index} WHERE settled = 1 AND {condition} \
+         UNION ALL SELECT {columns} FROM idempotency_records NOT INDEXED WHERE {NEWEST} AND {condition}"
     )
 }
+
+const BY_STATE: &str = "idempotency_by_state";
+const BY_NAME: &str = "idempotency_by_name";
+const BY_SIGNAL: &str = "idempotency_by_signal";
 
 impl Session {
     /// The keys of the records that fit.
@@ -52,10 +57,12 @@ impl Session {
         // ';' comes right after ':'.
         let (from, to) = (format!("{signal}:"), format!("{signal};"));
         let given = "substr(key, 1, length(signal_id) + 1) <> signal_id || ':'";
-        let given = everywhere("key", &format!("namespace_id = :space AND signal_id = :signal AND {given} AND {LIVE}"));
+        let given = format!("namespace_id = :space AND signal_id = :signal AND {given} AND {LIVE}");
+        let given = everywhere("key", BY_SIGNAL, &given);
         self.keys(
             &format!(
-                "SELECT key FROM idempotency_records WHERE key >= :from AND key < :to AND namespace_id = :space \
+                "SELECT key FROM idempotency_records INDEXED BY sqlite_autoindex_idempotency_records_1 \
+                 WHERE key >= :from AND key < :to AND namespace_id = :space \
                  AND signal_id = :signal AND {LIVE} UNION SELECT key FROM ({given})"
             ),
             &[(":space", &self.namespace), (":now", &now.0), (":from", &from), (":to", &to), (":signal", &signal)],
@@ -64,7 +71,7 @@ impl Session {
 
     /// All rows in progress or in doubt.
     fn unfinished(&self) -> rusqlite::Result<Vec<Kept>> {
-        let unfinished = everywhere(columns!(), "namespace_id = ?1 AND state IN ('in_doubt', 'in_progress')");
+        let unfinished = everywhere(columns!(), BY_STATE, "namespace_id = ?1 AND state IN ('in_doubt', 'in_progress')");
         self.connection.prepare_cached(&unfinished)?.query_map([self.namespace], Kept::of)?.collect()
     }
 
@@ -116,7 +123,7 @@ impl Session {
 
     fn count_finished(&self, now: Timestamp) -> rusqlite::Result<u64> {
         let live = "namespace_id = :space AND state IN ('completed', 'failed') AND expires_at > :now";
-        let sum = format!("SELECT sum(records) FROM ({})", everywhere("count(*) AS records", live));
+        let sum = format!("SELECT sum(records) FROM ({})", everywhere("count(*) AS records", BY_STATE, live));
         let values: &[(&str, &dyn ToSql)] = &[(":space", &self.namespace), (":now", &now.0)];
         self.connection.prepare_cached(&sum)?.query_row(values, |row| row.get(0))
     }
@@ -124,7 +131,7 @@ impl Session {
     /// When records finished that are still live, the first and the last among them.
     fn ends(&self, now: Timestamp) -> rusqlite::Result<Vec<Timestamp>> {
         let live = "namespace_id = :space AND executed_at IS NOT NULL AND expires_at > :now";
-        let newest = format!("FROM idempotency_records WHERE {NEWEST} AND {live}");
+        let newest = format!("FROM idempotency_records NOT INDEXED WHERE {NEWEST} AND {live}");
         let end = |order: &str| {
             format!(
                 "SELECT * FROM (SELECT executed_at FROM idempotency_records WHERE settled = 1 AND {live} \
@@ -185,13 +192,13 @@ impl Wanted {
 }
 
 fn by_action() -> String {
-    everywhere("key", &format!("namespace_id = :space AND action_type = :text AND {LIVE}"))
+    everywhere("key", BY_NAME, &format!("namespace_id = :space AND action_type = :text AND {LIVE}"))
 }
 
 /// Finished records, with the time when they end.
 fn ending(condition: &str) -> String {
     let finished = "namespace_id = :space AND state IN ('completed', 'failed')";
-    everywhere("key, expires_at", &format!("{finished} AND expires_at > :now AND {condition}"))
+    everywhere("key, expires_at", BY_STATE, &format!("{finished} AND expires_at > :now AND {condition}"))
 }
 
 /// Targets come second in their index: each action type is visited once.
@@ -205,7 +212,7 @@ fn by_target() -> String {
          SELECT key FROM actions JOIN idempotency_records ON namespace_id = :space AND settled = 1 \
          AND action_type = actions.name AND target = :text WHERE {LIVE} \
          UNION ALL SELECT key {settled} AND action_type IS NULL AND target = :text AND {LIVE} \
-         UNION ALL SELECT key FROM idempotency_records WHERE {NEWEST} \
+         UNION ALL SELECT key FROM idempotency_records NOT INDEXED WHERE {NEWEST} \
          AND namespace_id = :space AND target = :text AND {LIVE}"
     )
 }

@@ -4,11 +4,13 @@
 //! indexes looks at the rest beside them. INVARIANT: each record that is not in them has a fence above the mark in
 //! `idempotency_meta`, so that few rows need to be looked at to find them all.
 
+use rusqlite::OptionalExtension;
+
 use super::session::Session;
 
 /// Unsettled records of one process after which it settles them.
 const MANY: u32 = 500;
-/// Fences passed over in one transaction, where nobody waits for the rest.
+/// Records settled in one transaction, where nobody waits for the rest.
 pub(super) const PART: u64 = 1_000;
 
 impl Session {
@@ -26,10 +28,12 @@ impl Session {
         many
     }
 
-    /// Puts the oldest that are left into the indexes, as far as so many fences reach.
-    pub(super) fn settle(&self, fences: u64) -> rusqlite::Result<()> {
+    /// Puts up to so many that are left into the indexes, the oldest first.
+    pub(super) fn settle(&self, most: u64) -> rusqlite::Result<()> {
         const MARK: &str = "SELECT value, (SELECT coalesce(max(fence), 0) FROM idempotency_records) \
                             FROM idempotency_meta WHERE name = 'settled'";
+        const LAST: &str = "SELECT fence FROM idempotency_records NOT INDEXED WHERE fence > ?1 AND settled = 0 \
+                            ORDER BY fence LIMIT 1 OFFSET ?2";
         const SETTLE: &str =
             "UPDATE idempotency_records SET settled = 1 WHERE fence > ?1 AND fence <= ?2 AND settled = 0";
         const MOVE_MARK: &str = "UPDATE idempotency_meta SET value = ?1 WHERE name = 'settled'";
@@ -38,7 +42,9 @@ impl Session {
         if newest <= mark {
             return Ok(());
         }
-        let until = newest.min(mark.saturating_add_unsigned(fences));
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let last = self.connection.prepare_cached(LAST)?.query_row((mark, most - 1), |row| row.get(0)).optional()?;
+        let until = last.unwrap_or(newest);
         self.connection.prepare_cached(SETTLE)?.execute((mark, until))?;
         self.connection.prepare_cached(MOVE_MARK)?.execute([until])?;
         Ok(())
