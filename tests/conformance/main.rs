@@ -17,6 +17,8 @@ mod counts;
 mod limits;
 mod promises;
 mod queries;
+#[path = "../support/mod.rs"]
+mod support;
 mod transitions;
 mod upkeep;
 mod waiting;

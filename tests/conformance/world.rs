@@ -1,16 +1,12 @@
 //! A store with a clock that moves when told to, and short ways to ask it.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 
 use _core::core::clock::{ManualClock, Span, Timestamp};
-use _core::core::error::StoreError;
 use _core::core::record::{Failure, Fingerprint, Labels, Payload, Record};
-use _core::store::{
-    Begun, BoxFuture, ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Queued, Reply, Selector, Store,
-    Tally,
-};
+use _core::store::{Begun, ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Selector, Store, Tally};
+
+pub(crate) use crate::support::{answer, ask};
 
 /// Makes a store that takes its time from this clock.
 pub(crate) type Factory = fn(Arc<ManualClock>, Limits) -> Box<dyn Store>;
@@ -26,41 +22,6 @@ pub(crate) struct World {
     pub(crate) store: Box<dyn Store>,
     pub(crate) clock: Arc<ManualClock>,
     owner: Arc<str>,
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on<T>(mut future: BoxFuture<T>) -> T {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    loop {
-        if let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return answer;
-        }
-        thread::park();
-    }
-}
-
-/// What a store answers, now or later.
-pub(crate) fn answer<T>(reply: Reply<T>) -> Result<T, StoreError> {
-    match reply {
-        Reply::Ready(answer) => answer,
-        Reply::Pending(future) => block_on(future),
-        Reply::Queued(Queued { answer, errand }) => {
-            errand.run();
-            block_on(answer)
-        }
-    }
-}
-
-/// The same where the store must not fail.
-pub(crate) fn ask<T>(reply: Reply<T>) -> T {
-    answer(reply).expect("the store can answer")
 }
 
 pub(crate) fn json(text: &str) -> Payload {

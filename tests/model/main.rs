@@ -6,6 +6,8 @@ mod compare;
 mod model;
 mod steps;
 mod subjects;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::ops::Range;
 

@@ -2,18 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 
 use _core::core::clock::ManualClock;
-use _core::core::error::StoreError;
 use _core::store::faulty::FaultyStore;
 use _core::store::memory::MemoryStore;
 use _core::store::sqlite::{Options, SqliteStore, Synchronous};
-use _core::store::{BoxFuture, Limits, Queued, Reply, Store};
+use _core::store::{Limits, Store};
 use tempfile::TempDir;
 
 use crate::model::Order;
+pub(crate) use crate::support::{answer, ask};
 
 /// Makes a subject that takes its time from this clock.
 pub(crate) type Make = fn(&Arc<ManualClock>, Limits) -> Subject;
@@ -72,39 +70,4 @@ fn check_file(path: &PathBuf) -> Result<(), String> {
         Ok((whole, 0)) if whole == "ok" => Ok(()),
         other => Err(format!("what quick_check says, and records that no search finds: {other:?}")),
     }
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on<T>(mut future: BoxFuture<T>) -> T {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    loop {
-        if let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return answer;
-        }
-        thread::park();
-    }
-}
-
-/// What a store answers, now or later.
-pub(crate) fn answer<T>(reply: Reply<T>) -> Result<T, StoreError> {
-    match reply {
-        Reply::Ready(answer) => answer,
-        Reply::Pending(future) => block_on(future),
-        Reply::Queued(Queued { answer, errand }) => {
-            errand.run();
-            block_on(answer)
-        }
-    }
-}
-
-/// The same where the store must not fail.
-pub(crate) fn ask<T>(reply: Reply<T>) -> T {
-    answer(reply).expect("the store can answer")
 }

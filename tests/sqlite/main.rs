@@ -8,4 +8,6 @@ mod counts;
 mod files;
 mod locks;
 mod queries;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;

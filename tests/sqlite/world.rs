@@ -5,7 +5,6 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,16 +12,15 @@ use _core::core::clock::{ManualClock, Span, Timestamp};
 use _core::core::error::StoreError;
 use _core::core::record::{Fingerprint, Labels, Payload};
 use _core::store::sqlite::{Options, SqliteStore, Synchronous};
-use _core::store::{
-    BoxFuture, ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Queued, Reply, Selector, Store,
-};
+use _core::store::{ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Reply, Selector, Store};
 use rustix::fs::FlockOperation;
 use tempfile::TempDir;
 
+use crate::support::LONG;
+pub(crate) use crate::support::{answer, ask, block_on};
+
 pub(crate) const TTL: Span = Span::from_secs(3_600);
 const PARAMS: Fingerprint = Fingerprint([1; 32]);
-/// How long a test waits for what must come.
-const LONG: Duration = Duration::from_secs(60);
 
 pub(crate) struct Place {
     pub(crate) clock: Arc<ManualClock>,
@@ -88,33 +86,6 @@ impl Place {
     pub(crate) fn pass(&self, seconds: u64) {
         self.clock.advance(Span::from_secs(seconds));
     }
-}
-
-/// Polls again and again, as a thread without a runtime does that can't be told of a deadline.
-pub(crate) fn block_on<T>(mut future: BoxFuture<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return answer;
-        }
-        assert!(began.elapsed() < LONG, "the store answers");
-        thread::sleep(Duration::from_micros(200));
-    }
-}
-
-pub(crate) fn answer<T>(reply: Reply<T>) -> Result<T, StoreError> {
-    match reply {
-        Reply::Ready(answer) => answer,
-        Reply::Pending(future) => block_on(future),
-        Reply::Queued(Queued { answer, errand }) => {
-            errand.run();
-            block_on(answer)
-        }
-    }
-}
-
-pub(crate) fn ask<T>(reply: Reply<T>) -> T {
-    answer(reply).expect("the store can answer")
 }
 
 /// Waits for what another thread is about to do.
