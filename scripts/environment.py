@@ -90,7 +90,7 @@ class Environment:
     def ensure_extension(self, profile: str, target: Path) -> None:
         """Compile the native half and install the package so that edits of its Python half need no build."""
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-        sources = contents(ROOT / "Cargo.toml", ROOT / "Cargo.lock", ROOT / "src")
+        sources = contents(ROOT / "Cargo.toml", ROOT / "Cargo.lock", ROOT / ".cargo", ROOT / "src")
         described = {name: project[name] for name in ("build-system", "project")} | project["tool"]["maturin"]
         version = f"{sys.version_info.major}{sys.version_info.minor}"
         built = list((ROOT / "python").glob(f"*/_core.cpython-{version}-*.so"))
@@ -114,7 +114,8 @@ def main() -> None:
     parser.add_argument("--venv", type=Path, default=Path(".venv"), help="folder of the environment")
     parser.add_argument("--group", action="append", default=[], help="dependency group to install")
     parser.add_argument("--requirements", type=Path, action="append", default=[], help="requirements file to install")
-    parser.add_argument("--profile", default="release", help="cargo profile of the extension")
+    profile = os.environ.get("BUILD_PROFILE", "release")
+    parser.add_argument("--profile", default=profile, help="cargo profile of the extension (or set BUILD_PROFILE)")
     parser.add_argument("--target", type=Path, default=Path("target"), help="cargo's target folder")
     options = parser.parse_args()
     environment = Environment(ROOT / options.venv)
