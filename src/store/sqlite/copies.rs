@@ -6,6 +6,7 @@
 //! out of the copies itself. INVARIANT: a copy is handed out only while the header is the one that was `seen` last, with
 //! every commit between the copy's making and that one known to be this process's own.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -26,6 +27,7 @@ const OVERHEAD: u64 = 200;
 const AVERAGE: u64 = 512;
 
 /// What a completed record says.
+#[derive(Debug)]
 pub(super) struct Found {
     pub(super) key: Box<str>,
     pub(super) fence: Fence,
@@ -38,24 +40,25 @@ pub(super) struct Found {
 /// A completed record.
 #[derive(Debug)]
 pub(super) struct LocalCopy {
-    pub(super) key: Box<str>,
-    pub(super) fence: Fence,
-    pub(super) fingerprint: Option<Fingerprint>,
-    pub(super) result: Payload,
-    pub(super) executed_at: Timestamp,
-    pub(super) expires_at: Timestamp,
+    found: Found,
     /// Calls so far.
     pub(super) attempts: AtomicU32,
     /// Those of them that the file does not know of.
     unwritten: AtomicU32,
 }
 
+impl Deref for LocalCopy {
+    type Target = Found;
+
+    fn deref(&self) -> &Found {
+        &self.found
+    }
+}
+
 impl LocalCopy {
     /// A copy of a record with so many calls.
     pub(super) fn new(found: Found, attempts: u32) -> Self {
-        let Found { key, fence, fingerprint, result, executed_at, expires_at } = found;
-        let (attempts, unwritten) = (AtomicU32::new(attempts), AtomicU32::new(0));
-        Self { key, fence, fingerprint, result, executed_at, expires_at, attempts, unwritten }
+        Self { found, attempts: AtomicU32::new(attempts), unwritten: AtomicU32::new(0) }
     }
 
     /// Whether a claim is to be answered with it.
