@@ -7,6 +7,7 @@ use pyo3::types::{PyDict, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 use serde::de::DeserializeOwned;
 
+use super::batch::Batch;
 use super::call::Call;
 use super::canonical::ActionFields;
 use super::claim::ClaimBlock;
@@ -16,6 +17,7 @@ use super::faults::FaultPlan;
 use super::log::About;
 use super::objects::{CacheInfo, CheckResult, IdempotencyStats, PyRecord, labels_of};
 use super::operation::Operation;
+use super::rules::SharedRules;
 use super::{drive, errors, naming, notify, outcome};
 use crate::core::clock::Span;
 use crate::core::record::{Fingerprint, Labels, Payload, Record};
@@ -62,12 +64,17 @@ fn codec_of(py: Python<'_>, active: &Active) -> Option<Py<PyAny>> {
 }
 
 impl Core {
-    fn call(&self, py: Python<'_>, action: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Call> {
+    fn rules(&self, py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<(Arc<Active>, SharedRules)> {
         let active = self.engine.active(py)?;
         let rules = match options {
             Some(options) if !options.is_empty() => Arc::new(active.rules.overlaid(options)?),
             _ => Arc::clone(&active.rules),
         };
+        Ok((active, rules))
+    }
+
+    fn call(&self, py: Python<'_>, action: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Call> {
+        let (active, rules) = self.rules(py, options)?;
         let named = naming::of_action(&active, action)?;
         Ok(Call::new(Arc::clone(&self.engine), active, rules, named))
     }
@@ -276,6 +283,25 @@ impl Core {
             let result = CheckResult::new(py, key, hit.as_ref(), codec_of(py, &active).as_ref())?;
             errors::any(py, Py::new(py, result)?)
         }))
+    }
+
+    fn check_many(&self, py: Python<'_>, keys: Vec<String>) -> PyResult<Operation> {
+        let active = self.engine.active(py)?;
+        let reply = active.store.check_many(&keys.iter().map(String::as_str).collect::<Vec<_>>());
+        Ok(Operation::new(py, reply, move |py, hits| {
+            let codec = codec_of(py, &active);
+            let results = keys.into_iter().zip(hits).map(|(key, hit)| {
+                CheckResult::new(py, key, hit.as_ref(), codec.as_ref()).and_then(|result| Py::new(py, result))
+            });
+            errors::any(py, results.collect::<PyResult<Vec<_>>>()?)
+        }))
+    }
+
+    /// What the calls of a batch have in common.
+    #[pyo3(signature = (options=None))]
+    fn batch(&self, py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Batch> {
+        let (active, rules) = self.rules(py, options)?;
+        Ok(Batch::new(Arc::clone(&self.engine), active, rules))
     }
 
     #[pyo3(signature = (key, result, ttl, metadata))]

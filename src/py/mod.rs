@@ -6,6 +6,7 @@
 use pyo3::prelude::*;
 
 mod awaiting;
+mod batch;
 mod bell;
 mod call;
 mod canonical;
@@ -33,6 +34,7 @@ mod outcome;
 mod resumed;
 mod rules;
 mod runtime;
+mod settle;
 mod signature;
 mod transaction;
 mod wrapper;
@@ -45,6 +47,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     coroutine::register(module)?;
     execution::register(module)?;
     claim::register(module)?;
+    batch::register(module)?;
     objects::register(module)?;
     manager::register(module)?;
     wrapper::register(module)?;
