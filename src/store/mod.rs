@@ -15,10 +15,13 @@ use crate::core::clock::{Span, Timestamp};
 use crate::core::error::StoreError;
 use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record};
 
+mod asked;
 pub mod faulty;
+pub mod kept;
 pub mod memory;
 pub mod process;
 pub mod sqlite;
+mod waiters;
 
 /// A future that may move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
