@@ -160,3 +160,13 @@ pub struct Record {
     /// The context as typed JSON.
     pub context: Option<Arc<[u8]>>,
 }
+
+impl Record {
+    /// What left it in doubt, where that is known.
+    pub fn why_in_doubt(&self) -> &str {
+        match &self.status {
+            Status::InDoubt { error: Some(error) } => error,
+            _ => "its owner never finished",
+        }
+    }
+}

@@ -307,7 +307,7 @@ impl Unattended {
         let (fence, ending) = match (self.ending, arrived) {
             (None, Arrived::Claimed(Ok(Claimed::Run(begun)))) => (begun.fence, Ending::Release),
             (None, Arrived::Claimed(Ok(Claimed::TakeOver(begun, record)))) => {
-                (begun.fence, Ending::Doubt(doubt_of(&record)))
+                (begun.fence, Ending::Doubt(record.why_in_doubt().into()))
             }
             (Some(held), Arrived::Ended(Err(_)) | Arrived::Elapsed | Arrived::Awake) => held,
             _ => return,
@@ -319,14 +319,6 @@ impl Unattended {
             }
             tokio::time::sleep(pause).await;
         }
-    }
-}
-
-/// Why a record is in doubt.
-fn doubt_of(record: &Record) -> Box<str> {
-    match &record.status {
-        Status::InDoubt { error: Some(error) } => error.clone(),
-        _ => "its owner never finished".into(),
     }
 }
 
