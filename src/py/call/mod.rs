@@ -20,7 +20,7 @@ use super::objects::PyRecord;
 use super::rules::SharedRules;
 use super::runtime;
 use crate::core::error::StoreError;
-use crate::core::record::{Fence, Fingerprint, Record, Status};
+use crate::core::record::{Fence, Fingerprint, Record};
 use crate::store::{BoxFuture, ClaimRequest, Claimed, Ending, Errand, Held, Hold, Queued, Reply, Store};
 
 /// The action of a call, named once when the call begins: a function that mutates its arguments changes neither

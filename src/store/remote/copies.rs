@@ -59,7 +59,7 @@ impl LocalCopy {
 }
 
 #[derive(Clone)]
-struct Bytes;
+pub(super) struct Bytes;
 
 impl Weighter<Box<str>, Arc<LocalCopy>> for Bytes {
     fn weight(&self, key: &Box<str>, copy: &Arc<LocalCopy>) -> u64 {
