@@ -30,6 +30,9 @@ pub enum CanonicalError {
     LoneSurrogate,
 }
 
+/// Why a record that is to be restored finds no room.
+pub const NO_ROOM_TO_RESTORE: &str = "records that are restored evict nothing: raise max_cache_size";
+
 /// A store that could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {

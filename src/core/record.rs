@@ -169,4 +169,14 @@ impl Record {
             _ => "its owner never finished",
         }
     }
+
+    /// Whether it is over: only then does a TTL end it.
+    pub const fn is_finished(&self) -> bool {
+        matches!(self.status, Status::Completed { .. } | Status::Failed { .. })
+    }
+
+    /// Whether it is finished and its time is over: as good as gone.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.is_finished() && self.expires_at <= now
+    }
 }

@@ -9,7 +9,7 @@ use super::shard::Shard;
 use super::slab::Slot;
 use super::sync::lock;
 use crate::core::clock::Timestamp;
-use crate::core::error::StoreError;
+use crate::core::error::{NO_ROOM_TO_RESTORE, StoreError};
 
 /// Entries removed in one hold of a lock, or few more.
 const BATCH: usize = 512;
@@ -50,6 +50,19 @@ impl Inner {
             return Err(StoreError::Full { size, max, reason });
         }
         Ok(evicted)
+    }
+
+    /// Makes room for a record that is restored: only what has expired goes.
+    pub(super) fn make_room_for_restored(&self, now: Timestamp) -> Result<(), StoreError> {
+        let _alone = lock(&self.making_room);
+        self.remove_expired(now);
+        if self.shared.has_room() { Ok(()) } else { Err(self.has_no_room()) }
+    }
+
+    /// What a full store says to a record that is to be restored.
+    pub(super) fn has_no_room(&self) -> StoreError {
+        let (size, max) = self.shared.fill();
+        StoreError::Full { size, max, reason: NO_ROOM_TO_RESTORE }
     }
 
     fn unfinished(&self) -> usize {

@@ -15,7 +15,7 @@ use super::trip::Fate;
 use crate::core::error::StoreError;
 use crate::store::asked::Asked;
 use crate::store::process::{self, Reach};
-use crate::store::{Begun, BoxFuture, Claimed};
+use crate::store::{Begun, BoxFuture, Claimed, Ending, Hold};
 
 /// After how long a caller that nobody can wake asks again.
 const UNTOLD: Duration = Duration::from_millis(50);
@@ -31,14 +31,7 @@ impl<E: Engine> Inner<E> {
         }
         let token = self.token(asked);
         let reading = self.news.copies.begin_reading();
-        let mut claim = Claim {
-            asked,
-            token: &token,
-            orphan: None,
-            may_add: self.room.has_room(),
-            waits: asked.asks_again && !asked.refuses_to_wait,
-            untold: self.counts.untold(&asked.key),
-        };
+        let mut claim = self.first(asked, &token);
         let mut wait = claim.waits.then(|| self.wait(&asked.key));
         let mut evicted = 0;
         loop {
@@ -62,6 +55,62 @@ impl<E: Engine> Inner<E> {
                 }
                 met => return Ok(self.answer(asked, met, evicted, reading, wait)),
             }
+        }
+    }
+
+    /// Asks for many at once. What is not settled by that, since room must be made or an owner is dead, is asked for again
+    /// by itself.
+    pub(super) async fn claim_many(
+        self: &Arc<Self>,
+        all: &[Asked],
+    ) -> Result<Vec<Result<Claimed, StoreError>>, StoreError> {
+        let tokens: Vec<String> = all.iter().map(|asked| self.token(asked)).collect();
+        let reading = self.news.copies.begin_reading();
+        // Each adds a record, so a cap is looked at one by one.
+        if self.room.max().is_some() {
+            let mut answers = Vec::with_capacity(all.len());
+            for asked in all {
+                answers.push(self.claim(asked).await);
+            }
+            return Ok(answers);
+        }
+        let claims: Vec<Claim<'_>> = all.iter().zip(&tokens).map(|(asked, token)| self.first(asked, token)).collect();
+        let met = match self.ask_for_many(&claims).await {
+            Ok(met) => met,
+            Err(error) => {
+                claims.iter().for_each(|claim| self.take_back(claim.asked, claim.token));
+                return Err(error);
+            }
+        };
+        let mut answers = Vec::with_capacity(all.len());
+        for (asked, met) in all.iter().zip(met) {
+            answers.push(match met {
+                Met::Full | Met::Busy { .. } => self.claim(asked).await,
+                met => Ok(self.answer(asked, met, 0, reading, None)),
+            });
+        }
+        Ok(answers)
+    }
+
+    async fn ask_for_many(&self, claims: &[Claim<'_>]) -> Result<Vec<Met>, StoreError> {
+        let mut tries = Tries::new(self.timeout);
+        loop {
+            match tries.within(self.engine.claim_many(claims)).await {
+                Ok(met) => return Ok(met),
+                Err(fault) => tries.after(fault).await?,
+            }
+        }
+    }
+
+    /// A claim as it is first asked for.
+    fn first<'a>(&self, asked: &'a Asked, token: &'a str) -> Claim<'a> {
+        Claim {
+            asked,
+            token,
+            orphan: None,
+            may_add: self.room.has_room(),
+            waits: asked.asks_again && !asked.refuses_to_wait,
+            untold: self.counts.untold(&asked.key),
         }
     }
 
@@ -104,15 +153,19 @@ impl<E: Engine> Inner<E> {
         fate: &Fate,
         sender: oneshot::Sender<Result<Claimed, StoreError>>,
     ) {
-        let unwanted = if fate.answered() { Some(answer) } else { sender.send(answer).err() };
+        if let Some(unwanted) = if fate.answered() { Some(answer) } else { sender.send(answer).err() } {
+            self.give_back(asked, unwanted);
+        }
+    }
+
+    /// Gives back what a claim got that nobody wants.
+    pub(super) fn give_back(self: &Arc<Self>, asked: &Asked, unwanted: Result<Claimed, StoreError>) {
         let (fence, undo) = match unwanted {
-            Some(Ok(Claimed::Run(begun))) => (begun.fence, crate::store::Ending::Release),
-            Some(Ok(Claimed::TakeOver(begun, record))) => {
-                (begun.fence, crate::store::Ending::Doubt(record.why_in_doubt().into()))
-            }
+            Ok(Claimed::Run(begun)) => (begun.fence, Ending::Release),
+            Ok(Claimed::TakeOver(begun, record)) => (begun.fence, Ending::Doubt(record.why_in_doubt().into())),
             _ => return,
         };
-        let (inner, hold) = (Arc::clone(self), crate::store::Hold { key: Arc::clone(&asked.key), fence });
+        let (inner, hold) = (Arc::clone(self), Hold { key: Arc::clone(&asked.key), fence });
         driver().spawn_idle(async move {
             for pause in TAKEN_BACK_AFTER {
                 if inner.finish(&hold, &undo).await.is_ok() {

@@ -98,6 +98,17 @@ pub(in crate::store) enum Marked {
     Full,
 }
 
+/// What became of a record that was to be put down as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Put {
+    /// It is there now.
+    Written,
+    /// A live record of its key is there.
+    Occupied,
+    /// Its time is over.
+    Expired,
+}
+
 /// What was counted since the last time.
 #[derive(Default)]
 pub(in crate::store) struct Counted {
@@ -177,6 +188,10 @@ pub(in crate::store) trait Engine: Send + Sync + fmt::Debug + 'static {
 
     /// A part of a removal of everything: answers with the number of live records removed and whether there may be more.
     fn clear_part(&self) -> impl Future<Output = Result<(u64, bool), Fault>> + Send;
+
+    /// See [`Store::restore`](crate::store::Store::restore); one answer for each, in order. Nothing is evicted, and no cap is
+    /// looked at.
+    fn put(&self, records: &[Record]) -> impl Future<Output = Result<Vec<Put>, Fault>> + Send;
 
     /// See [`Store::tally`](crate::store::Store::tally).
     fn tally(&self) -> impl Future<Output = Result<Tally, Fault>> + Send;

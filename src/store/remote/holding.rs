@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::counts::Counter;
-use super::engine::{Engine, Fault, Marked};
+use super::engine::{Engine, Fault, Marked, Put};
 use super::tries::{Tries, persist};
 use super::{BoxedStep, Inner};
-use crate::core::error::StoreError;
+use crate::core::error::{NO_ROOM_TO_RESTORE, StoreError};
+use crate::core::imprint::Imprint;
+use crate::core::record::Record;
 use crate::store::asked::Marking;
-use crate::store::{Ending, Held, Hit, Hold, Resolution};
+use crate::store::{Ending, Held, Hit, Hold, Resolution, Restored};
 
 impl<E: Engine> Inner<E> {
     pub(super) async fn finish(&self, hold: &Hold, ending: &Ending) -> Result<Held, StoreError> {
@@ -74,6 +76,34 @@ impl<E: Engine> Inner<E> {
         let hits = counted.collect();
         self.expect_telling();
         Ok(hits)
+    }
+
+    pub(super) async fn restore(&self, records: &[Record]) -> Result<Vec<Restored>, StoreError> {
+        if let Some(max) = self.room.max() {
+            let size = persist(self.timeout, || self.engine.size()).await?.live;
+            if size + records.len() as u64 > max as u64 {
+                let size = usize::try_from(size).unwrap_or(usize::MAX);
+                return Err(StoreError::Full { size, max, reason: NO_ROOM_TO_RESTORE });
+            }
+        }
+        let put = persist(self.timeout, || self.engine.put(records)).await?;
+        let mut restored = Vec::with_capacity(put.len());
+        for (record, put) in records.iter().zip(put) {
+            restored.push(match put {
+                Put::Written => Restored::Written,
+                Put::Expired => Restored::Expired,
+                Put::Occupied => {
+                    let there = persist(self.timeout, || self.engine.get(&record.key)).await?;
+                    match there {
+                        Some(there) if Imprint::of(&there) == Imprint::of(record) => Restored::Same,
+                        _ => Restored::Occupied,
+                    }
+                }
+            });
+            self.ended(&record.key);
+        }
+        self.room.forget();
+        Ok(restored)
     }
 
     /// Does a verb in parts, each within its own time; answers with the sum.

@@ -22,7 +22,7 @@ use self::trip::{Fate, Trip};
 use super::asked::{Asked, Marking};
 use super::{
     BoxFuture, ClaimRequest, Claimed, Cursor, Ending, Held, Hit, Hold, Limits, MarkRequest, Page, Queued, Reply,
-    Resolution, Selector, Store, Tally,
+    Resolution, Restored, Selector, Store, Tally,
 };
 use crate::core::clock::Span;
 use crate::core::error::StoreError;
@@ -233,6 +233,21 @@ impl<E: Engine> Store for RemoteStore<E> {
         Reply::Queued(Queued { answer: answer(receiver), errand: Box::new(Trip::new(verb, Some(fate))) })
     }
 
+    fn claim_many(&self, requests: &[ClaimRequest<'_>]) -> Reply<Vec<Result<Claimed, StoreError>>> {
+        let (sender, receiver) = oneshot::channel();
+        let (inner, all) = (Arc::clone(&self.0), requests.iter().map(Asked::new).collect::<Vec<_>>());
+        let verb = Box::pin(async move {
+            let answer = inner.claim_many(&all).await;
+            inner.expect_telling();
+            if let Err(Ok(unheard)) = sender.send(answer) {
+                for (asked, claimed) in all.iter().zip(unheard) {
+                    inner.give_back(asked, claimed);
+                }
+            }
+        });
+        Reply::Queued(Queued { answer: answer(receiver), errand: Box::new(Trip::new(verb, None)) })
+    }
+
     fn replay(&self, request: &ClaimRequest<'_>) -> Option<Reply<Claimed>> {
         let copy = self.0.news.copies.answer(request)?;
         let attempts = self.0.found_copy(request.key, &copy);
@@ -245,11 +260,13 @@ impl<E: Engine> Store for RemoteStore<E> {
     }
 
     fn dispatch(&self, hold: &Hold) -> Reply<Held> {
-        let holds = [hold.clone()];
-        self.ask(move |inner| async move {
-            let mut all = persist(inner.timeout, || inner.engine.dispatch(&holds)).await?;
-            all.pop().ok_or_else(|| StoreError::Failed("the server did not say what became of a dispatch".into()))
-        })
+        let unsaid = || StoreError::Failed("the server did not say what became of a dispatch".into());
+        self.dispatch_many(std::slice::from_ref(hold)).map(move |mut all| all.pop().ok_or_else(unsaid))
+    }
+
+    fn dispatch_many(&self, holds: &[Hold]) -> Reply<Vec<Held>> {
+        let holds = holds.to_vec();
+        self.ask(move |inner| async move { persist(inner.timeout, || inner.engine.dispatch(&holds)).await })
     }
 
     fn finish(&self, hold: &Hold, ending: Ending) -> Reply<Held> {
@@ -274,6 +291,15 @@ impl<E: Engine> Store for RemoteStore<E> {
         }
         let keys = [Box::from(key)];
         self.ask(move |inner| async move { Ok(inner.check(&keys).await?.pop().flatten()) })
+    }
+
+    fn check_many(&self, keys: &[&str]) -> Reply<Vec<Option<Hit>>> {
+        let keys: Vec<Box<str>> = keys.iter().map(|key| Box::from(*key)).collect();
+        self.ask(move |inner| async move { inner.check(&keys).await })
+    }
+
+    fn restore(&self, records: Vec<Record>) -> Reply<Vec<Restored>> {
+        self.ask(move |inner| async move { inner.restore(&records).await })
     }
 
     fn get(&self, key: &str) -> Reply<Option<Record>> {

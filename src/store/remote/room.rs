@@ -42,6 +42,11 @@ impl Room {
         *self.lock() = Inner { limits, counted: None };
     }
 
+    /// The cap, if there is one.
+    pub(super) fn max(&self) -> Option<usize> {
+        self.lock().limits.max_records
+    }
+
     /// Whether there is room for one more, as far as is known; `false` where it must be looked up.
     pub(super) fn has_room(&self) -> bool {
         let inner = self.lock();

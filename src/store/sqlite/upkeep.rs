@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// How many records there are, expired ones included.
-    fn count(&self) -> rusqlite::Result<u64> {
+    pub(super) fn count(&self) -> rusqlite::Result<u64> {
         const COUNT: &str = "SELECT count(*) FROM idempotency_records WHERE namespace_id = ?1";
         if let Some(count) = self.records.get() {
             return Ok(count);
@@ -113,11 +113,7 @@ impl Turn<'_> {
         if self.session.count()? < max as u64 {
             return Ok(0);
         }
-        self.session.settle(u64::MAX)?;
-        let cleaned = self.session.remove_expired(self.now, u64::MAX)?;
-        if cleaned > 0 {
-            self.after_commit(Effect::Cleaned(cleaned));
-        }
+        self.remove_all_expired()?;
         let size = self.session.count()?;
         let full = |reason| {
             let size = usize::try_from(size).unwrap_or(usize::MAX);
@@ -139,6 +135,16 @@ impl Turn<'_> {
         self.session.add_to_counter("evicted", evicted)?;
         self.after_commit(Effect::ForgetAll);
         Ok(usize::try_from(evicted).unwrap_or(usize::MAX))
+    }
+
+    /// Removes all that has expired.
+    pub(super) fn remove_all_expired(&mut self) -> Result<(), Fault> {
+        self.session.settle(u64::MAX)?;
+        let cleaned = self.session.remove_expired(self.now, u64::MAX)?;
+        if cleaned > 0 {
+            self.after_commit(Effect::Cleaned(cleaned));
+        }
+        Ok(())
     }
 
     /// Removes some of what has expired, and adds to the sum; the sum at the end.
