@@ -61,3 +61,11 @@ pub enum StoreError {
         reason: &'static str,
     },
 }
+
+impl StoreError {
+    /// Why a full store evicts nothing that is told to refuse.
+    pub const REFUSES: &str = "on_full is \"raise\": raise max_cache_size, remove records, or let on_full be \"evict\"";
+    /// Why one evicts nothing that has only unfinished records.
+    pub const NONE_MAY_GO: &str =
+        "no finished record may go: raise max_cache_size, or resolve and clear what is in doubt";
+}

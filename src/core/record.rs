@@ -162,6 +162,14 @@ pub struct Record {
 }
 
 impl Record {
+    /// What left it in doubt, where that is known.
+    pub fn why_in_doubt(&self) -> &str {
+        match &self.status {
+            Status::InDoubt { error: Some(error) } => error,
+            _ => "its owner never finished",
+        }
+    }
+
     /// Whether it is over: only then does a TTL end it.
     pub const fn is_finished(&self) -> bool {
         matches!(self.status, Status::Completed { .. } | Status::Failed { .. })

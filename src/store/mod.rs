@@ -13,12 +13,16 @@ use std::time::Duration;
 
 use crate::core::clock::{Span, Timestamp};
 use crate::core::error::StoreError;
-use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record};
+use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record, Status};
 
+mod asked;
 pub mod faulty;
+pub mod kept;
 pub mod memory;
 pub mod process;
+pub mod remote;
 pub mod sqlite;
+mod waiters;
 
 /// A future that may move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -216,6 +220,20 @@ pub enum Ending {
     Doubt(Box<str>),
     /// Nothing happened.
     Release,
+}
+
+impl Ending {
+    /// Whether a write of this ending that is refused when it is asked for again had taken place the first time, its
+    /// acknowledgement lost: nobody else finishes under this claim's fence. `record` is what is stored now.
+    pub fn took_place(&self, record: Option<&Record>, fence: Fence) -> bool {
+        let own = record.filter(|record| record.fence == fence);
+        match self {
+            Self::Complete(..) => own.is_some_and(|record| matches!(record.status, Status::Completed { .. })),
+            Self::Fail(..) => own.is_some_and(|record| matches!(record.status, Status::Failed { .. })),
+            Self::Release => own.is_none(),
+            Self::Doubt(_) => false,
+        }
+    }
 }
 
 /// Whether a write under a fence took place.

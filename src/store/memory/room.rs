@@ -37,7 +37,7 @@ impl Inner {
             return Ok(0);
         }
         if self.shared.refuses_when_full() {
-            let reason = "on_full is \"raise\": raise max_cache_size, remove records, or let on_full be \"evict\"";
+            let reason = StoreError::REFUSES;
             return Err(StoreError::Full { size, max, reason });
         }
         let evicted = if self.unfinished() < max {
@@ -46,7 +46,7 @@ impl Inner {
             0
         };
         if evicted == 0 && !self.shared.has_room() {
-            let reason = "no finished record may go: raise max_cache_size, or resolve and clear what is in doubt";
+            let reason = StoreError::NONE_MAY_GO;
             return Err(StoreError::Full { size, max, reason });
         }
         Ok(evicted)

@@ -14,17 +14,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use self::checkpoint::Checkpoints;
-use self::claim::Asked;
 use self::copies::Copies;
 use self::desk::Desk;
 use self::errand::{Answer, Trip};
-use self::hold::Marking;
 use self::job::{Fault, Job, Look, Needs, Progress, Task, Verb};
 use self::look::Wanted;
 use self::session::Session;
 use self::turn::{Sum, Turn};
-use self::waiters::Waiters;
 use self::wal_index::WalIndex;
+use super::asked::{Asked, Marking};
+use super::waiters::Waiters;
 use super::{
     ClaimRequest, Claimed, Cursor, Ending, Held, Hit, Hold, Limits, MarkRequest, Page, Queued, Reply, Resolution,
     Restored, Selector, Store, Tally,
@@ -52,12 +51,10 @@ mod session;
 mod settle;
 mod turn;
 mod upkeep;
-mod waiters;
 mod wal_index;
 
 pub use self::fork::{freeze_all, thaw_all};
 pub use self::options::{Options, Synchronous};
-pub use self::row::{Kept, State, latch_of_word};
 pub use self::session::{SCHEMA, VERSION};
 
 /// A store in a file.

@@ -4,13 +4,14 @@ use rusqlite::named_params;
 
 use super::claim::next_fence;
 use super::job::Fault;
-use super::row::{self, json, latch_word};
+use super::row::{self, json};
 use super::session::Session;
 use super::turn::{Effect, Turn};
 use crate::core::error::{NO_ROOM_TO_RESTORE, StoreError};
 use crate::core::imprint::Imprint;
 use crate::core::record::{Record, Status};
 use crate::store::Restored;
+use crate::store::kept::latch_word;
 
 /// What the table has for a state.
 #[derive(Default)]

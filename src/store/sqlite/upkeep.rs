@@ -123,14 +123,14 @@ impl Turn<'_> {
             return Ok(0);
         }
         if self.limits.refuse_when_full {
-            return full("on_full is \"raise\": raise max_cache_size, remove records, or let on_full be \"evict\"");
+            return full(StoreError::REFUSES);
         }
         let mut evicted = 0;
         if self.session.count_unfinished()? < max as u64 {
             evicted = self.session.remove_oldest(self.now, size - max as u64 + (max as u64 / 5).max(1))?;
         }
         if evicted == 0 {
-            return full("no finished record may go: raise max_cache_size, or resolve and clear what is in doubt");
+            return full(StoreError::NONE_MAY_GO);
         }
         self.session.add_to_counter("evicted", evicted)?;
         self.after_commit(Effect::ForgetAll);
