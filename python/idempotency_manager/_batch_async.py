@@ -22,7 +22,8 @@ class Runner:
         self._plan = plan
         self._executor = executor
         self._concurrency = concurrency
-        self._broken: Exception | None = None
+        self._broken: BaseException | None = None
+        self._stops = False
 
     async def run(self) -> list[BatchOutcome[Any]]:
         """Execute all."""
@@ -53,15 +54,12 @@ class Runner:
         """Bring these to their ends."""
         limit = asyncio.Semaphore(self._concurrency)
         tasks = []
-        try:
-            async with asyncio.TaskGroup() as group:
-                for item in items:
-                    await limit.acquire()
-                    if self._broken is not None:
-                        break
-                    tasks.append(group.create_task(self._one(item, _Slot(limit))))
-        except BaseExceptionGroup as failed:  # what is neither a failure, nor a cancellation, nor Ctrl-C
-            raise failed.exceptions[0] from None
+        async with asyncio.TaskGroup() as group:
+            for item in items:
+                await limit.acquire()
+                if self._stops:
+                    break
+                tasks.append(group.create_task(self._one(item, _Slot(limit, self._stop))))
         if self._broken is not None:
             raise self._broken
         if any(task.cancelled() for task in tasks):
@@ -69,29 +67,40 @@ class Runner:
 
     async def _one(self, item: Item, slot: _Slot) -> None:
         try:
+            await self._conclude(item, slot)
+            self._plan.report()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised when the others that run have ended: they are no part of it
+            self._broken = error
+            self._stop()
+        finally:
+            slot.free()
+
+    def _stop(self) -> None:
+        """Start no other."""
+        self._stops = True
+
+    async def _conclude(self, item: Item, slot: _Slot) -> None:
+        try:
             result = await self._result(item, slot)
         except Exception as error:  # noqa: BLE001 - it is this action's, and the others go on
             self._plan.ended(item, None, error)
         else:
             self._plan.ended(item, result, None)
-        finally:
-            slot.free()
-        try:
-            self._plan.report()
-        except Exception as error:  # noqa: BLE001 - raised when the others that run have ended: they are no part of it
-            self._broken = error
 
     async def _result(self, item: Item, slot: _Slot) -> Any:
         if item.call.stage == "over":
             return item.call.run(nothing)
-        return await item.call.coroutine(slot.around(partial(self._executor, item.action)))
+        return await item.call.coroutine(partial(slot.run, partial(self._executor, item.action)))
 
 
 class _Slot:
     """A place among the executors that run at once; free again when the executor is through, recorded or not."""
 
-    def __init__(self, limit: asyncio.Semaphore) -> None:
+    def __init__(self, limit: asyncio.Semaphore, stop: Callable[[], None]) -> None:
         self._limit: asyncio.Semaphore | None = limit
+        self._stop = stop
 
     def free(self) -> None:
         """Let the next one in; once."""
@@ -99,21 +108,15 @@ class _Slot:
         if limit is not None:
             limit.release()
 
-    def around(self, executor: Callable[[], Any]) -> Callable[[], Any]:
-        """Give the executor, plain or awaited, that frees the place at its end."""
-
-        def call() -> Any:
-            result = executor()
-            if hasattr(result, "__await__"):
-                return self._awaited(result)
-            self.free()
-            return result
-
-        return call
-
-    async def _awaited(self, result: Awaitable[Any]) -> Any:
+    async def run(self, executor: Callable[[], Any]) -> Any:
+        """Run an executor, plain or awaited, and free the place at its end."""
         try:
-            return await result
+            result = executor()
+            return await result if hasattr(result, "__await__") else result
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._stop()
+            raise
         finally:
             self.free()
 
