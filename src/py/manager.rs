@@ -21,7 +21,7 @@ use super::rules::SharedRules;
 use super::{drive, errors, naming, notify, outcome};
 use crate::core::clock::Span;
 use crate::core::record::{Fingerprint, Labels, Payload, Record};
-use crate::store::{Cursor, MarkRequest, Reply, Resolution, Selector};
+use crate::store::{Cursor, MarkRequest, Reply, Resolution, Restored, Selector};
 
 /// A manager's native half; use `IdempotencyManager`.
 #[pyclass(frozen, weakref, module = "idempotency_manager._core")]
@@ -397,6 +397,23 @@ impl Core {
             let codec = codec_of(py, &active);
             let next = page.next.map(|Cursor(next)| String::from(next));
             errors::any(py, (records(py, page.records, codec.as_ref())?, next))
+        }))
+    }
+
+    /// Writes records as they are, unless a live one of their key is there; answers with what became of each.
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it reads")]
+    fn restore(&self, py: Python<'_>, records: Vec<PyRef<'_, PyRecord>>) -> PyResult<Operation> {
+        let active = self.engine.active(py)?;
+        self.engine.keeper.expect_cleaning(&self.engine);
+        let reply = active.store.restore(records.iter().map(|record| record.record().clone()).collect());
+        Ok(Operation::new(py, reply, |py, restored| {
+            let words = restored.into_iter().map(|restored| match restored {
+                Restored::Written => "written",
+                Restored::Same => "same",
+                Restored::Occupied => "occupied",
+                Restored::Expired => "expired",
+            });
+            errors::any(py, words.collect::<Vec<_>>())
         }))
     }
 
