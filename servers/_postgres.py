@@ -10,6 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from servers import _keeper
 from servers._errors import ServerError, postgresql_program
 from servers._ports import HOST
 from servers._server import Server, unprivileged_user
@@ -17,6 +18,7 @@ from servers._server import Server, unprivileged_user
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from random import Random
 
     from servers._certificates import Certificates
 
@@ -106,6 +108,16 @@ class PostgresServer(Server):
             if self.password:
                 literal = self.password.replace("'", "''")
                 self.sql(f"ALTER USER {self.user} PASSWORD '{literal}'")
+
+    def crash(self, random: Random) -> None:
+        """Kill one of its processes but the first, as out-of-memory killers do, and wait until it has recovered.
+
+        The first process ends all others then, and recovers from what is on disk.
+        """
+        recovered = "ready to accept connections"
+        before = self.log.count(recovered)
+        _keeper.send([random.choice(_keeper.descendants(self.process_id))], signal.SIGKILL)
+        self.wait_until(lambda: self.log.count(recovered) > before, "has recovered")
 
     @property
     def _data(self) -> Path:
