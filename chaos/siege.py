@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Self
 
-from servers import PostgresServer, RedisSentinels, RedisServer
+from servers import PostgresServer, RedisCluster, RedisSentinels, RedisServer
 
 _STRIKE_EVERY_SECONDS = 1.5
 _DOWN_SECONDS = (0.02, 0.7)
@@ -65,6 +65,16 @@ class Siege:
 def on_redis(server: RedisServer) -> Siege:
     """Kill it, and start it on what it had flushed to disk."""
     return Siege({"server_kills": lambda random: _kill_and_start(server, random)})
+
+
+def on_cluster(cluster: RedisCluster) -> Siege:
+    """Kill a master; it comes back as the replica of the one that took over."""
+
+    def kill(random: Random) -> None:
+        cluster.kill_a_master(random)
+        cluster.start()
+
+    return Siege({"server_kills": kill})
 
 
 def on_postgres(server: PostgresServer) -> Siege:

@@ -5,10 +5,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos.siege import Siege, on_postgres, on_redis, on_sentinels
-from servers import PostgresServer, RedisSentinels, RedisServer
+from chaos.siege import Siege, on_cluster, on_postgres, on_redis, on_sentinels
+from servers import PostgresServer, RedisCluster, RedisSentinels, RedisServer
 
 _TIMEOUTS = "connect_timeout=1s&timeout=3s"
+_NODE_TIMEOUT_MILLISECONDS = 1_000
 
 
 @dataclass(slots=True)
@@ -46,6 +47,13 @@ def _redis(_folder: Path) -> Iterator[Place]:
 
 
 @contextmanager
+def _redis_cluster(_folder: Path) -> Iterator[Place]:
+    with RedisCluster(appendonly=True, node_timeout=_NODE_TIMEOUT_MILLISECONDS) as cluster:
+        url = f"{cluster.url}?{_TIMEOUTS}&wait_replicas=1"
+        yield Place(url, on_cluster(cluster), sees_deaths=False, may_undo=True)
+
+
+@contextmanager
 def _redis_sentinel(_folder: Path) -> Iterator[Place]:
     with RedisSentinels(appendonly=True) as group:
         url = f"{group.url}?{_TIMEOUTS}&wait_replicas=1"
@@ -61,6 +69,7 @@ def _postgres(_folder: Path) -> Iterator[Place]:
 STORES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "sqlite": _sqlite,
     "redis": _redis,
+    "redis-cluster": _redis_cluster,
     "redis-sentinel": _redis_sentinel,
     "postgres": _postgres,
     # Each process has a memory of its own, so this run must fail: it shows that the audit would notice.
