@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from stat import S_ISREG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ def _lines() -> list[str]:
     path = os.environ.get("PGPASSFILE") or os.path.expanduser("~/.pgpass")  # noqa: PTH111 - pathlib is dear to import
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - the same
-            if os.fstat(file.fileno()).st_mode & 0o077:
+            mode = os.fstat(file.fileno()).st_mode
+            if not S_ISREG(mode):  # /dev/null, by which people say that there is none
+                return []
+            if mode & 0o077:
                 _warn(path)
                 return []
             return [line for line in file.read().splitlines() if line and not line.startswith("#")]

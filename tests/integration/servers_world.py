@@ -14,12 +14,12 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import pytest
 
 from idempotency_manager import IdempotencyManager, StoreUnavailableError
-from tests.integration.wire import Wire
+from servers import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from servers import PostgresServer, RedisServer
+    from servers import Cut, PostgresServer, RedisServer
 
 PATIENT = {"connect_timeout": "5s", "timeout": "10s"}
 """For what must succeed on a machine that has other things to do."""
@@ -80,6 +80,20 @@ def with_parts(
     return urlunsplit(parts._replace(netloc=netloc, query=query))
 
 
+class Wire(Proxy):
+    """A proxy that loses one answer at a time."""
+
+    _lost: Cut
+
+    def lose_answer_to(self, text: str) -> None:
+        """Lose the answer to the next request that holds this, once the server has done it."""
+        self._lost = self.cut_after_request(text.encode())
+
+    def wait_for_the_loss(self) -> None:
+        """Wait until it was lost."""
+        self._lost.wait(10)
+
+
 class World:
     """An engine on a server, as one test sees it: alone, in a namespace of its own."""
 
@@ -108,9 +122,9 @@ class World:
         self._opened.callback(manager.close)
         return manager
 
-    def wire(self, **place: str) -> Wire:
+    def wire(self) -> Wire:
         """Make a wire to the server that is gone with the test."""
-        return self._opened.enter_context(Wire(self.server.address, **place))
+        return self._opened.enter_context(Wire(self.server.address))
 
     def restart(self) -> None:
         """Kill the server at this instant, and start it again."""

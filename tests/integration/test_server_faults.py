@@ -30,6 +30,7 @@ from tests.integration.servers_world import (
     PATIENT,
     PAUSES_SECONDS,
     Effect,
+    Wire,
     World,
     action,
     at_most,
@@ -43,7 +44,6 @@ from tests.integration.servers_world import (
     with_parts,
     works,
 )
-from tests.integration.wire import Wire
 
 # ---------------------------------------------------------------------------------------------- at the start
 
@@ -52,7 +52,7 @@ from tests.integration.wire import Wire
 def silent() -> Iterator[int]:
     """A port at which connections are taken, and no word is said."""
     with Wire(("127.0.0.1", 9)) as wire:
-        wire.block()
+        wire.black_hole()
         yield wire.port
 
 
@@ -130,16 +130,27 @@ class TestAServerThatIsGoneBeforeTheClaim:
         wire = world.wire()
         manager = world.manager(world.url(wire, **HASTY))
         works(manager, "before", awaited=awaited)
-        wire.block()
+        wire.black_hole()
         effect = Effect()
         refused(lambda: run(manager, effect, awaited=awaited, name="lost"), effect, str(wire.port))
         refused(lambda: manager.get_record(manager.generate_key(action("lost"))), effect)
         refused(lambda: manager.clear_key("a:b:c"), effect)
-        wire.mend()
+        wire.pass_everything()
         # What was sent into it may arrive now: a claim that nobody waits for any more must not stay.
         until(lambda: is_given_up(manager, "lost"))
         assert run(manager, effect, awaited=awaited, name="lost") == "done"
         assert effect.count == 1
+
+    @both
+    def test_a_claim_whose_answer_comes_too_late_is_given_back(self, world: World, *, awaited: bool) -> None:
+        wire = world.wire()
+        manager = world.manager(world.url(wire, **HASTY))
+        works(manager, "before", awaited=awaited)
+        effect = Effect()
+        with wire.hold_answers():
+            refused(lambda: run(manager, effect, awaited=awaited, name="held"), effect)
+        until(lambda: is_given_up(manager, "held"))
+        works(manager, "held", awaited=awaited)
 
     @both
     def test_a_cut_connection_is_made_again_within_the_call(self, world: World, *, awaited: bool) -> None:
@@ -209,22 +220,33 @@ class TestAServerThatIsGoneAfterTheEffect:
     def test_a_black_hole_ends_in_time(self, world: World, *, awaited: bool) -> None:
         wire = world.wire()
         manager = world.manager(world.url(wire, **HASTY))
-        effect = Effect("card 7", wire.block)
+        effect = Effect("card 7", wire.black_hole)
         with at_most(NOT_RECORDED_SECONDS), pytest.raises(ResultNotRecordedError) as caught:
             run(manager, effect, awaited=awaited)
         assert caught.value.result == "card 7"
-        wire.mend()
+        wire.pass_everything()
 
     @both
-    def test_what_arrives_late_is_recorded_all_the_same(self, world: World, *, awaited: bool) -> None:
+    def test_a_black_hole_that_ends_soon_loses_nothing(self, world: World, *, awaited: bool) -> None:
         wire = world.wire()
         manager = world.manager(world.url(wire, **HASTY))
-        effect = Effect("kept", wire.block)
-        helper = threading.Timer(1.0, wire.mend)
+        effect = Effect("kept", wire.black_hole)
+        helper = threading.Timer(1.0, wire.pass_everything)
         helper.start()
         assert run(manager, effect, awaited=awaited) == "kept"
         helper.join()
         assert run(manager, effect, awaited=awaited) == "kept"
+        assert effect.count == 1
+
+    @both
+    def test_a_result_whose_acknowledgement_comes_too_late_is_there(self, world: World, *, awaited: bool) -> None:
+        wire = world.wire()
+        manager = world.manager(world.url(wire, **HASTY))
+        with contextlib.ExitStack() as held:
+            effect = Effect("kept", lambda: held.enter_context(wire.hold_answers()))
+            with at_most(NOT_RECORDED_SECONDS), pytest.raises(ResultNotRecordedError):
+                run(manager, effect, awaited=awaited)
+        assert run(world.manager(), effect, awaited=awaited) == "kept"
         assert effect.count == 1
 
     def test_a_lease_lives_through_a_restart_that_is_shorter(self, world: World) -> None:
@@ -248,11 +270,11 @@ class TestAServerThatIsGoneAfterTheEffect:
         key = manager.generate_key(action())
 
         def meanwhile() -> None:
-            wire.block()
+            wire.black_hole()
             until(lambda: other.get_record(key).state is State.IN_DOUBT)
             with pytest.raises(InDoubtError):
                 run(other, Effect(), awaited=False)
-            wire.mend()
+            wire.pass_everything()
 
         assert run(manager, Effect("kept", meanwhile), awaited=False) == "kept"
         assert run(other, Effect(), awaited=False) == "kept"
@@ -263,10 +285,10 @@ class TestAServerThatIsGoneAfterTheEffect:
         key = manager.generate_key(action())
 
         def meanwhile() -> None:
-            wire.block()
+            wire.black_hole()
             until(lambda: other.get_record(key).state is State.IN_DOUBT)
             assert run(other, Effect("second"), awaited=False, on_in_doubt="retry") == "second"
-            wire.mend()
+            wire.pass_everything()
 
         with pytest.raises(LeaseLostError) as caught:
             run(manager, Effect("first", meanwhile), awaited=False)

@@ -22,6 +22,7 @@ from tests.integration.servers_world import (
     HASTY_SECONDS,
     PATIENT,
     Effect,
+    Wire,
     World,
     action,
     at_most,
@@ -30,7 +31,6 @@ from tests.integration.servers_world import (
     until,
     works,
 )
-from tests.integration.wire import Wire
 
 HANGS = {"connect_timeout": "30s", "timeout": "30s"}
 
@@ -49,7 +49,7 @@ class TestWhileAServerHangs:
     @pytest.mark.parametrize("is_connected", [True, False])
     def test_ctrl_c_ends_a_call(self, manager: IdempotencyManager, wire: Wire, *, is_connected: bool) -> None:
         effect = Effect()
-        wire.block()
+        wire.black_hole()
         if not is_connected:
             wire.cut()
         helper = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
@@ -58,13 +58,13 @@ class TestWhileAServerHangs:
             run(manager, effect, awaited=False)
         helper.join()
         assert effect.count == 0
-        wire.mend()
+        wire.pass_everything()
         until(lambda: is_given_up(manager, "s1"))
         works(manager, "s1")
 
     def test_a_cancelled_task_ends_and_leaves_no_claim(self, manager: IdempotencyManager, wire: Wire) -> None:
         effect = Effect()
-        wire.block()
+        wire.black_hole()
 
         async def cancelled() -> None:
             task = asyncio.ensure_future(manager.aexecute(action(), effect.later))
@@ -76,12 +76,12 @@ class TestWhileAServerHangs:
         with at_most(1):
             asyncio.run(cancelled())
         assert effect.count == 0
-        wire.mend()
+        wire.pass_everything()
         until(lambda: is_given_up(manager, "s1"))
         works(manager, "s1")
 
     def test_a_timeout_around_a_call_is_one(self, manager: IdempotencyManager, wire: Wire) -> None:
-        wire.block()
+        wire.black_hole()
 
         async def timed() -> None:
             async with asyncio.timeout(0.1):
@@ -89,12 +89,12 @@ class TestWhileAServerHangs:
 
         with at_most(1), pytest.raises(TimeoutError):
             asyncio.run(timed())
-        wire.mend()
+        wire.pass_everything()
 
     async def test_the_event_loop_goes_on(self, world: World, wire: Wire) -> None:
         manager = AsyncIdempotencyManager(world.url(wire, **HASTY), namespace=world.namespace)
         await manager.aexecute(action("warm"), Effect().later)
-        wire.block()
+        wire.black_hole()
         gaps = []
 
         async def heartbeat() -> None:
@@ -111,13 +111,13 @@ class TestWhileAServerHangs:
         assert {type(answer) for answer in answers} == {StoreUnavailableError}
         # Had one of them been waited for in the loop, it would have stood still for as long.
         assert max(gaps) < HASTY_SECONDS / 2
-        wire.mend()
+        wire.pass_everything()
         await manager.close()
 
     def test_calls_on_many_threads_end_in_time(self, world: World, wire: Wire) -> None:
         manager = world.manager(world.url(wire, **HASTY))
         works(manager, "many")
-        wire.block()
+        wire.black_hole()
         effects = [Effect() for _ in range(16)]
         with at_most(2 * HASTY_SECONDS), ThreadPoolExecutor(16) as pool:
             calls = [pool.submit(run, manager, effect, awaited=False, name=n) for n, effect in enumerate(effects)]
@@ -160,7 +160,7 @@ class TestProcesses:
         wire = world.wire()
         program = start(EXIT.replace("HANG", hang), wire, **HANGS)
         assert program.hear() == "ready"
-        wire.block()
+        wire.black_hole()
         program.tell()
         assert program.hear() == "over"
         with at_most(2):
@@ -226,9 +226,9 @@ class TestProcesses:
             **HANGS,
         )
         assert program.hear() == "ready"
-        wire.block()
+        wire.black_hole()
         program.tell()
         assert program.hear() == "forked"
-        wire.mend()
+        wire.pass_everything()
         program.tell()
         assert program.hear_all() == []

@@ -12,6 +12,7 @@ from idempotency_manager import (
 from tests.integration.servers_world import (
     PATIENT,
     Effect,
+    Wire,
     World,
     action,
     both,
@@ -20,7 +21,6 @@ from tests.integration.servers_world import (
     until,
     works,
 )
-from tests.integration.wire import Wire
 
 
 class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
@@ -41,7 +41,7 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
         effect = Effect()
         wire.lose_answer_to("signal-1")
         assert run(manager, effect, awaited=awaited, name="signal-1") == "done"
-        assert wire.answer_was_lost()
+        wire.wait_for_the_loss()
         assert run(world.manager(), effect, awaited=awaited, name="signal-1") == "done"
         assert effect.count == 1
         record = manager.get_record(manager.generate_key(action("signal-1")))
@@ -56,14 +56,14 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
         effect = Effect("again")
         wire.lose_answer_to("signal-1")
         assert run(manager, effect, awaited=awaited, name="signal-1", on_in_doubt="retry") == "again"
-        assert wire.answer_was_lost()
+        wire.wait_for_the_loss()
         assert effect.count == 1
 
     @both
     def test_a_result_is_kept(self, world: World, manager: IdempotencyManager, wire: Wire, *, awaited: bool) -> None:
         effect = Effect("kept", lambda: wire.lose_answer_to("signal-1"))
         assert run(manager, effect, awaited=awaited, name="signal-1") == "kept"
-        assert wire.answer_was_lost()
+        wire.wait_for_the_loss()
         assert run(world.manager(), effect, awaited=awaited, name="signal-1") == "kept"
         assert effect.count == 1
 
@@ -75,7 +75,7 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
 
         with pytest.raises(ZeroDivisionError):
             run(manager, Effect(meanwhile=fail), awaited=awaited, name="signal-1")
-        assert wire.answer_was_lost()
+        wire.wait_for_the_loss()
         assert manager.get_record(manager.generate_key(action("signal-1"))) is None
         assert run(world.manager(), Effect("done"), awaited=awaited, name="signal-1") == "done"
 
@@ -87,7 +87,7 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
 
         with pytest.raises(TimeoutError):
             run(manager, Effect(meanwhile=fail), awaited=awaited, name="signal-1")
-        assert wire.answer_was_lost()
+        wire.wait_for_the_loss()
         (doubt,) = manager.get_in_doubt()
         assert "nobody knows" in str(doubt.error)
 
@@ -96,7 +96,7 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
         with manager.claim(action("signal-1"), latch=True) as claim:
             wire.lose_answer_to("signal-1")
             claim.dispatched()
-            assert wire.answer_was_lost()
+            wire.wait_for_the_loss()
             claim.complete(effect())
         assert run(manager, effect, awaited=False, name="signal-1") == "done"
         assert effect.count == 1
@@ -105,7 +105,7 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
         key = manager.generate_key(action("signal-1"))
         wire.lose_answer_to("signal-1")
         manager.mark_executed(key, "by hand")
-        assert wire.answer_was_lost()
+        wire.wait_for_the_loss()
         assert run(manager, Effect(), awaited=False, name="signal-1") == "by hand"
 
     @pytest.mark.parametrize("way", [{"result": "found"}, {"executed": False}])
@@ -113,7 +113,7 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
         key = leave_in_doubt(manager, "signal-1")
         wire.lose_answer_to("signal-1")
         manager.resolve_in_doubt(key, **way)
-        assert wire.answer_was_lost()
+        wire.wait_for_the_loss()
         record = manager.get_record(key)
         assert (record and record.result) == way.get("result")
 
@@ -122,14 +122,14 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
         works(manager, "signal-1")
         wire.lose_answer_to("signal-1")
         manager.clear_key(key)
-        assert wire.answer_was_lost()
+        wire.wait_for_the_loss()
         assert manager.get_record(key) is None
 
     def test_everything_is_cleared(self, world: World, manager: IdempotencyManager, wire: Wire) -> None:
         works(manager, "signal-1")
         wire.lose_answer_to(world.namespace)
         manager.clear_all()
-        assert wire.answer_was_lost()
+        wire.wait_for_the_loss()
         assert manager.get_keys() == []
 
     def test_a_look_is_taken_again(self, world: World, manager: IdempotencyManager, wire: Wire) -> None:
@@ -145,14 +145,14 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
             before = look()
             wire.lose_answer_to(marker)
             assert type(look()) is type(before)
-            assert wire.answer_was_lost()
+            wire.wait_for_the_loss()
 
     def test_a_lease_is_renewed(self, world: World, wire: Wire) -> None:
         manager = world.manager(world.url(wire, **PATIENT), lease="1s")
 
         def meanwhile() -> None:
             wire.lose_answer_to("signal-1")
-            assert wire.answer_was_lost()
+            wire.wait_for_the_loss()
             time.sleep(1.2)
 
         effect = Effect("kept", meanwhile)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from idempotency_manager import IdempotencyError, IdempotencyManager, StoreError
-from servers import Certificates, PostgresServer, RedisServer
+from servers import Certificates, PostgresServer, Proxy, RedisServer
 from servers.testing import needed
 from tests.integration.servers_world import (
     PATIENT,
@@ -18,7 +18,6 @@ from tests.integration.servers_world import (
     with_parts,
     works,
 )
-from tests.integration.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +75,7 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[RedisServer | PostgresSe
 class TestAServerThatAsksForAPassword:
     def test_the_right_one_is_taken(self, guarded: RedisServer | PostgresServer) -> None:
         with IdempotencyManager(with_parts(guarded.url, **PATIENT)) as manager:
-            works(manager, "s1")
+            works(manager, "a")
 
     def test_a_wrong_one_is_said_to_be(self, guarded: RedisServer | PostgresServer) -> None:
         user = "postgres" if isinstance(guarded, PostgresServer) else ""
@@ -135,12 +134,18 @@ def believing(server: RedisServer | PostgresServer, certificates: Certificates, 
     return with_parts(bare(server), tls_ca=str(certificates.ca), **(options or QUICK))
 
 
+class Elsewhere(Proxy):
+    """A proxy with an address that no certificate here names."""
+
+    host = "127.0.0.2"
+
+
 class TestTls:
     def test_a_server_that_can_prove_who_it_is_is_believed(
         self, tls: RedisServer | PostgresServer, certificates: Certificates
     ) -> None:
         with IdempotencyManager(believing(tls, certificates, **PATIENT)) as manager:
-            works(manager, "s1")
+            works(manager, "b")
 
     def test_a_server_with_tls_only_and_a_plain_url(self, tls: RedisServer | PostgresServer) -> None:
         plain = bare(tls).replace("rediss:", "redis:").replace("verify-full", "disable")
@@ -163,7 +168,7 @@ class TestTls:
     def test_another_name_than_the_certificates(
         self, tls: RedisServer | PostgresServer, certificates: Certificates
     ) -> None:
-        with Wire(tls.address, "127.0.0.2") as wire:
+        with Elsewhere(tls.address) as wire:
             url = with_parts(believing(tls, certificates), host=wire.host, port=wire.port)
             said_by(url, "127.0.0.2", "certificate")
 
@@ -171,10 +176,10 @@ class TestTls:
         with contextlib.ExitStack() as stack:
             with needed():
                 server = stack.enter_context(PostgresServer(certificates=certificates, tls_only=True))
-            wire = stack.enter_context(Wire(server.address, "127.0.0.2"))
+            wire = stack.enter_context(Elsewhere(server.address))
             url = believing(server, certificates, **PATIENT).replace("verify-full", "verify-ca")
             url = with_parts(url, host=wire.host, port=wire.port)
-            works(stack.enter_context(IdempotencyManager(url)), "s1")
+            works(stack.enter_context(IdempotencyManager(url)), "c")
 
     def test_a_file_that_is_no_certificate(self, tls: RedisServer | PostgresServer, tmp_path: Path) -> None:
         nonsense = tmp_path / "nonsense.pem"
@@ -192,7 +197,7 @@ class TestAServerThatAsksForAClientsCertificate:
     def test_one_is_shown(self, strict: RedisServer, certificates: Certificates) -> None:
         shown = {"tls_cert": str(certificates.client), "tls_key": str(certificates.client_key)}
         with IdempotencyManager(believing(strict, certificates, **{**PATIENT, **shown})) as manager:
-            works(manager, "s1")
+            works(manager, "d")
 
     def test_none_is_said_to_be_missing(self, strict: RedisServer, certificates: Certificates) -> None:
         said_by(believing(strict, certificates), str(strict.port), "certificate")

@@ -387,6 +387,13 @@ def test_a_password_file_that_others_may_read_is_not_believed(passwords: Path) -
     assert str(passwords) in str(warned[0].message)
 
 
+@pytest.mark.usefixtures("passwords")
+@pytest.mark.parametrize("elsewhere", ["/dev/null", "/nowhere/at/all", "/"])
+def test_a_password_file_that_is_no_file_is_none(elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSFILE", elsewhere)
+    assert place_of("postgresql://u@h/d")["password"] is None
+
+
 # ---------------------------------------------------------------------------------------------- files, both engines
 
 
