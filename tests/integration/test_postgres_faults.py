@@ -9,7 +9,6 @@ import resource
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -36,6 +35,7 @@ from tests.integration.servers_world import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from idempotency_manager import IdempotencyManager
 
@@ -130,12 +130,12 @@ def small_disk(server: PostgresServer) -> Iterator[Path | None]:
     folder = server.folder / "small"
     folder.mkdir()
     owner = pwd.getpwuid((server.folder / "data").stat().st_uid)
-    command = ["mount", "-t", "tmpfs", "-o", f"size=24m,mode=700,uid={owner.pw_uid}", "tmpfs", str(folder)]
+    command = ["/bin/mount", "-t", "tmpfs", "-o", f"size=24m,mode=700,uid={owner.pw_uid}", "tmpfs", str(folder)]
     try:
         is_mounted = not os.geteuid() and not subprocess.run(command, capture_output=True, check=False).returncode
         yield folder if is_mounted else None
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], capture_output=True, check=False)
+        subprocess.run(["/bin/umount", "--lazy", str(folder)], capture_output=True, check=False)
         folder.rmdir()
 
 
@@ -277,7 +277,8 @@ class TestWhatOthersDoToTheServer:
     ) -> None:
         def terminate() -> None:
             server.sql(
-                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'", "postgres"
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'",  # noqa: S608
+                "postgres",
             )
 
         works(manager, "before", awaited=awaited)
