@@ -33,6 +33,7 @@ class BaseManager:
     def __init__(self, store: str | None = None, /, **config: Unpack[Settings]) -> None:
         store = config.pop("store", store)
         self._config = make_config(store, config)
+        del store  # a traceback with the names of its frames would show the password
         scalars, policies = native_settings(self._config)
         self._core = Core(place(store_url(self._config), self._config.namespace), scalars, policies)
 
@@ -52,6 +53,7 @@ class BaseManager:
             ConfigurationError: A field is unknown or can't have its value; nothing changes then.
         """
         changed = replaced(self._config, config)
+        del config  # as above
         self._core.configure(place(store_url(changed), changed.namespace), *native_settings(changed))
         self._config = changed
 

@@ -39,26 +39,31 @@ class Options:
         self._url = url
         self._given: dict[str, tuple[str, str]] = {}
         names = tuple(known)
-        for shown, value in url.options:
+        # Nothing raises where a value, which may be a password, has a name that a traceback could show.
+        for shown in [shown for shown, _ in url.options]:
             name = aliases.get(shown, shown)
             if name not in names:
                 raise self._unknown(shown, names)
-            self.put(name, shown, value)
+            self.reserve(name, shown)
+        for shown, value in url.options:
+            self.put(aliases.get(shown, shown), shown, value)
 
-    def put(self, name: str, shown: str, value: str | None) -> None:
-        """Add what another part of the URL says, if it says something.
+    def reserve(self, name: str, shown: str) -> None:
+        """Say that an option is about to be given.
 
         Raises:
             ConfigurationError: It is given already.
         """
-        if value is None:
-            return
         if name in self._given:
             before = self._given[name][0]
             twice = (
                 f"the option {shown!r} is given twice" if before == shown else f"{before} and {shown} are one option"
             )
             raise self.refuse(twice, "give it once")
+        self._given[name] = (shown, "")
+
+    def put(self, name: str, shown: str, value: str) -> None:
+        """Give an option, and the name that an error has for it."""
         self._given[name] = (shown, value)
 
     def default(self, name: str, variable: str) -> None:

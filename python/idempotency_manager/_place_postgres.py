@@ -31,6 +31,7 @@ _KNOWN = (
     "dbname",
     "user",
     "password",
+    "target_session_attrs",
 )
 # Those of libpq that have another name here.
 _ALIASES = {"sslmode": "tls", "sslrootcert": "tls_ca", "sslcert": "tls_cert", "sslkey": "tls_key"}
@@ -47,6 +48,7 @@ _VARIABLES = {
     "application_name": "PGAPPNAME",
     "connect_timeout": "PGCONNECT_TIMEOUT",
 }
+_WRITES = "leave it out: of several hosts the first that can be written to is used"
 _NO_FILES = {"tls_ca": None, "tls_cert": None, "tls_key": None}
 
 
@@ -60,6 +62,7 @@ def postgres(url: StoreUrl, namespace: str) -> dict[str, Any]:
     _put_what_is_before_the_options(url, options)
     for name, variable in _VARIABLES.items():
         options.default(name, variable)
+    options.choice("target_session_attrs", ("read-write", "primary"), "read-write", _WRITES)
     hosts = _hosts(url, options)
     user = options.text("user") or _system_user(options)
     database = options.text("dbname") or user
@@ -81,9 +84,14 @@ def postgres(url: StoreUrl, namespace: str) -> dict[str, Any]:
 
 
 def _put_what_is_before_the_options(url: StoreUrl, options: Options) -> None:
-    options.put("user", "what stands before the @", url.username)
-    options.put("password", "what stands before the @", url.password)
-    options.put("dbname", "the path", url.path or None)
+    for name, shown, part in (
+        ("user", "what stands before the @", "username"),
+        ("password", "what stands before the @", "password"),
+        ("dbname", "the path", "path"),
+    ):
+        if getattr(url, part):
+            options.reserve(name, shown)
+            options.put(name, shown, getattr(url, part))
     for name, is_given in (("host", bool(url.hosts)), ("port", any(port is not None for _, port in url.hosts))):
         if is_given and options.text(name) is not None:
             raise options.wrong(name, "the URL has one before the ?", "give it once")

@@ -86,6 +86,7 @@ def _service_and_database(url: StoreUrl, options: Options) -> tuple[str, int]:
                 "no service in it", "write redis+sentinel://a,b,c/service, by the name that the sentinels know it by"
             )
     if path:
+        options.reserve("database", "the path")
         options.put("database", "the path", path)
     database = options.whole("database", 0)
     if url.scheme == "redis+cluster" and database:
@@ -106,9 +107,12 @@ def _tls(url: StoreUrl, options: Options) -> dict[str, Any]:
 
 
 def _credentials(url: StoreUrl, options: Options) -> dict[str, str | None]:
-    _check_pair(options, url.username, url.password, "user", "user:password@, or user:@ for a user without one")
+    # Nobody would be logged in: all would be done as the user `default`.
+    if url.username and url.password is None:
+        raise options.refuse("a user without a password", "write user:password@, or user:@ for a user without one")
     username, password = options.text("sentinel_username"), options.text("sentinel_password")
-    _check_pair(options, username, password, "sentinel_username", "sentinel_password= beside it")
+    if username and password is None:
+        raise options.refuse("a sentinel_username without a password", "write sentinel_password= beside it")
     return {
         "username": url.username,
         # Without a user, an empty password is none: the server has no AUTH for it.
@@ -116,9 +120,3 @@ def _credentials(url: StoreUrl, options: Options) -> dict[str, str | None]:
         "sentinel_username": username or None,
         "sentinel_password": password if username else password or None,
     }
-
-
-def _check_pair(options: Options, username: str | None, password: str | None, name: str, remedy: str) -> None:
-    # Nobody would be logged in: all would be done as the user `default`.
-    if username and password is None:
-        raise options.refuse(f"a {name} without a password", f"write {remedy}")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SECRET = "hunter2-of-the-server"  # noqa: S105 - it is what must not be shown
 GUESS = "swordfish-of-a-guess"
+PACKAGE = str(ROOT / "python")
 SECRETS = (SECRET, GUESS)
 
 
@@ -60,8 +61,11 @@ FAILURES: dict[str, Callable[[RedisServer | PostgresServer], str]] = {
 
 def everything_about(error: BaseException) -> str:
     """What anybody may print of an error, and of those that led to it."""
-    formatted = traceback.TracebackException.from_exception(error)
-    shown = [str(error), repr(error), "".join(formatted.format()), str(vars(error)), str(pickle.dumps(error))]
+    formatted = traceback.TracebackException.from_exception(error, capture_locals=True)
+    # Those who print a frame's names, too, see the caller's URL in the caller's frames only.
+    ours = [str(frame.locals) for frame in formatted.stack if PACKAGE in frame.filename]
+    plain = "".join(traceback.format_exception(error))
+    shown = [str(error), repr(error), plain, *ours, str(vars(error)), str(pickle.dumps(error))]
     return "\n".join([*shown, *(everything_about(e) for e in (error.__cause__, error.__context__) if e)])
 
 
