@@ -145,7 +145,7 @@ class TestAUserWithFewRights:
         [
             ("~* &* +@all -@scripting", "eval"),
             ("~other:* &* +@all", "key"),
-            ("~* &* +@read +@connection", "worker"),
+            ("~* &* +@read +@connection", "right"),
         ],
     )
     def test_the_missing_one_is_named(self, allow: Callable[[str], IdempotencyManager], rights: str, word: str) -> None:
