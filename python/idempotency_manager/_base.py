@@ -15,10 +15,11 @@ from .exceptions import InvalidActionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
     from ._action import ActionLike
+    from ._batch import BatchOutcome, Plan
     from ._config import IdempotencyConfig
     from ._duration import Duration
     from ._signatures import Decorator, FunctionOptions, Idempotent, Settings
@@ -88,6 +89,26 @@ class BaseManager:
             return None
         return read_options({"ttl": ttl, **options}, self._config.lease)
 
+    def _plan(
+        self,
+        actions: Iterable[Any],
+        options: dict[str, Any] | None,
+        on_progress: Callable[[int, int | None], object] | None,
+        batch_size: int,
+    ) -> Plan:
+        from ._batch import Plan  # noqa: PLC0415 - only for those who use it
+
+        return Plan(self._core, actions, options, on_progress, batch_size)
+
+    def _execute_all(
+        self, plan: Plan, executor: Callable[[Any], Any], concurrency: int
+    ) -> Coroutine[Any, Any, list[BatchOutcome[Any]]]:
+        from ._batch import positive  # noqa: PLC0415 - only for those who use it
+        from ._batch_async import Runner  # noqa: PLC0415 - likewise
+
+        refuse_generator(executor)
+        return Runner(plan, executor, positive("concurrency", concurrency)).run()
+
     def start_auto_cleanup(self) -> None:
         """Start the removal of expired records in the background, at every `cleanup_interval`."""
         self._core.start_auto_cleanup()
@@ -123,6 +144,17 @@ def resolution(result: object, unset: object, *, not_executed: bool) -> bool:
         both = "both" if not_executed else "neither"
         raise InvalidActionError(f"result and not_executed: {both} given; give the result=… or not_executed=True")
     return not not_executed
+
+
+def list_of_keys(keys: Iterable[str]) -> list[str]:
+    """Gather keys.
+
+    Raises:
+        InvalidActionError: They are one key.
+    """
+    if isinstance(keys, str):
+        raise InvalidActionError(f"keys={keys!r} is one key: give a list of keys")
+    return list(keys)
 
 
 UNSET: Any = object()

@@ -6,6 +6,7 @@
 use pyo3::prelude::*;
 
 mod awaiting;
+mod batch;
 mod bell;
 mod call;
 mod canonical;
@@ -21,7 +22,9 @@ mod execution;
 mod familiar;
 mod faults;
 mod fork;
+mod inventory;
 mod keeper;
+mod lines;
 mod log;
 mod manager;
 mod naming;
@@ -34,6 +37,7 @@ mod place;
 mod resumed;
 mod rules;
 mod runtime;
+mod settle;
 mod signature;
 mod transaction;
 mod wrapper;
@@ -46,9 +50,12 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     coroutine::register(module)?;
     execution::register(module)?;
     claim::register(module)?;
+    batch::register(module)?;
     objects::register(module)?;
     manager::register(module)?;
+    lines::register(module)?;
     wrapper::register(module)?;
+    module.add_class::<inventory::Inventory>()?;
     engine::register(module)?;
     fork::register(module)?;
     transaction::register(module)?;
