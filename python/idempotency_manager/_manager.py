@@ -169,10 +169,11 @@ class IdempotencyManager(BaseManager):
             TransactionEndedError: The executor ended the transaction; the error carries the result.
         """
         from ._transaction import SharedTransaction, transaction_options  # noqa: PLC0415 - only for those who use it
+        from ._transaction_drive import drive  # noqa: PLC0415
 
         _check_executor(executor)
-        read = transaction_options(ttl, options)
-        result: T = SharedTransaction(self._core, self._config, connection, action, read).execute(executor)
+        call = SharedTransaction(self._core, self._config, connection, action, transaction_options(ttl, options))
+        result: T = drive(call.execute(executor))
         return result
 
     # ---------------------------------------------------------------- by hand
