@@ -2,8 +2,26 @@
 
 from servers._certificates import Certificates
 from servers._errors import MissingServerError, ServerError
+from servers._passage import Cut
+from servers._pgbouncer import PgBouncer
 from servers._postgres import PostgresServer
+from servers._proxy import Proxy
 from servers._redis import RedisServer
+from servers._redis_cluster import RedisCluster
+from servers._redis_sentinels import RedisSentinel, RedisSentinels
 from servers._server import Server
 
-__all__ = ["Certificates", "MissingServerError", "PostgresServer", "RedisServer", "Server", "ServerError"]
+__all__ = [
+    "Certificates",
+    "Cut",
+    "MissingServerError",
+    "PgBouncer",
+    "PostgresServer",
+    "Proxy",
+    "RedisCluster",
+    "RedisSentinel",
+    "RedisSentinels",
+    "RedisServer",
+    "Server",
+    "ServerError",
+]

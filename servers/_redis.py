@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from servers._certificates import Certificates
 
-_BUS_ABOVE = 10_000
+BUS_ABOVE = 10_000
 
 
 class RedisServer(Server):
@@ -56,7 +56,7 @@ class RedisServer(Server):
             settings: Further lines of redis.conf, by name.
             cluster: Run as a node of a cluster; the port 10,000 above its own is the bus.
         """
-        super().__init__("redis", second_port_above=_BUS_ABOVE if cluster else 0)
+        super().__init__("redis", second_port_above=BUS_ABOVE if cluster else 0)
         self.password, self.certificates = password, certificates
         self._users, self._replica_of, self._cluster = users or {}, replica_of, cluster
         self._settings = {
@@ -83,7 +83,7 @@ class RedisServer(Server):
         scheme, option = (
             ("rediss", f"?tls_ca={quote(str(self.certificates.ca))}") if self.certificates else ("redis", "")
         )
-        return f"{scheme}://{self._userinfo}{self.host}:{self.port}/0{option}"
+        return f"{scheme}://{self.userinfo}{self.host}:{self.port}/0{option}"
 
     @property
     def unix_url(self) -> str:
@@ -91,7 +91,8 @@ class RedisServer(Server):
         return f"redis+unix:///{quote(str(self.socket))}"
 
     @property
-    def _userinfo(self) -> str:
+    def userinfo(self) -> str:
+        """What stands before the host in a URL."""
         return f":{quote(self.password, safe='')}@" if self.password else ""
 
     def connect(self) -> _resp.Connection:
@@ -114,7 +115,8 @@ class RedisServer(Server):
     def _command(self) -> list[str]:
         redis = program(("redis-server", "valkey-server"), "redis-server")
         file = self.folder / "redis.conf"
-        file.write_text("\n".join(self._lines()) + "\n")
+        if not file.exists():  # afterwards CONFIG REWRITE may have changed it, which a sentinel uses
+            file.write_text("\n".join(self._lines()) + "\n")
         return [redis, str(file)]
 
     def _lines(self) -> list[str]:

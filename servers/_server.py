@@ -113,7 +113,7 @@ class Server(ABC):
             ServerError: It ended, or didn't answer in time.
         """
         self.launch()
-        self.wait_until(self._answers, "answers")
+        self.wait_until_it_answers()
 
     def launch(self) -> None:
         """Start it without waiting."""
@@ -122,6 +122,10 @@ class Server(ABC):
             raise ServerError(message)
         self._reap()
         self._process = self._popen(self._command())
+
+    def wait_until_it_answers(self) -> None:
+        """Wait until it serves."""
+        self.wait_until(self._answers, "answers")
 
     def stop(self) -> None:
         """End it as its administrator would, and wait until it has ended."""

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from servers import PostgresServer, RedisServer
+from servers import PgBouncer, PostgresServer, Proxy, RedisCluster, RedisSentinels, RedisServer
 from servers.testing import needed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+    from servers import Server
 
 S = TypeVar("S")
 
@@ -50,6 +52,38 @@ def redis_url(redis_server: RedisServer) -> str:
 
 
 @pytest.fixture(scope="session")
+def redis_cluster_of_the_session() -> Iterator[RedisCluster]:
+    """The run's one cluster, with what the tests before have left in it."""
+    with _started(RedisCluster()) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_cluster(redis_cluster_of_the_session: RedisCluster) -> RedisCluster:
+    """A cluster of six nodes with nothing in it."""
+    redis_cluster_of_the_session.flush()
+    return redis_cluster_of_the_session
+
+
+@pytest.fixture(scope="session")
+def redis_sentinels_of_the_session() -> Iterator[RedisSentinels]:
+    """The run's one master under sentinels, with what the tests before have left in it."""
+    with _started(RedisSentinels()) as sentinels:
+        yield sentinels
+
+
+@pytest.fixture
+def redis_sentinels(redis_sentinels_of_the_session: RedisSentinels) -> RedisSentinels:
+    """A master with two replicas under three sentinels, all of them well, with nothing in it.
+
+    A test may kill or demote the master: the next one gets them whole again.
+    """
+    redis_sentinels_of_the_session.start()
+    redis_sentinels_of_the_session.flush()
+    return redis_sentinels_of_the_session
+
+
+@pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """The run's one PostgreSQL."""
     with _started(PostgresServer()) as server:
@@ -61,3 +95,28 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The URL of a new database of the run's PostgreSQL."""
     with postgres_server.fresh_database() as name:
         yield postgres_server.url_of(name)
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
+    """The run's one PgBouncer, in front of its PostgreSQL."""
+    with _started(PgBouncer(postgres_server)) as bouncer:
+        yield bouncer
+
+
+@pytest.fixture
+def pgbouncer_url(pgbouncer: PgBouncer, postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a new database of the run's PostgreSQL, by way of PgBouncer."""
+    with postgres_server.fresh_database() as name:
+        yield pgbouncer.url_of(name)
+
+
+@pytest.fixture
+def proxy_factory() -> Iterator[Callable[[Server | tuple[str, int]], Proxy]]:
+    """Makes proxies to a server or an address, which end with the test."""
+    with ExitStack() as stack:
+
+        def one(server: Server | tuple[str, int]) -> Proxy:
+            return stack.enter_context(Proxy(server if isinstance(server, tuple) else server.address))
+
+        yield one
