@@ -202,6 +202,13 @@ class SharedTransaction:
             doubt = _in_doubt(answer.news.row, "the connection broke during COMMIT")
             self._end = _News("in_doubt", doubt, is_there=False)
             raise InDoubtError(self._record(doubt), _COMMIT_LOST.format(self._backend.shown())) from lost.__cause__
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException as error:  # Ctrl-C, or a task that is cancelled: it may have been committed
+            if answer.news is not None and answer.news.kind == "executed":
+                error.add_note(f"It came during COMMIT. {_COMMIT_LOST.format(self._backend.shown())}")
+                self._end = _News("in_doubt", answer.news.row, is_there=False)
+            raise
 
     def _tell(self, news: _News | None) -> None:
         if news is None:
@@ -319,11 +326,11 @@ class SharedTransaction:
         yield from self._backend.enter()
         try:
             result = yield from self._inside(row.attempts, executor)
-            is_inside = yield from self._backend.leave()
+            yield from self._backend.flush()
         except BaseException as error:  # noqa: BLE001 - judged there, and raised again
             return (yield from self._failed(row, savepoint, error))
         done = self._completed(row, result)
-        if not is_inside:
+        if not (yield from self._backend.leave()):
             yield from self._ended(done, result)
         if not (yield from self._backend.finish(done)):  # the executor has removed the record
             yield from self._backend.claim(done)

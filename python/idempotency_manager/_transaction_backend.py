@@ -101,8 +101,11 @@ class Backend(Protocol):
     def enter(self) -> Steps[None]:
         """Note that an executor is about to run."""
 
+    def flush(self) -> Steps[None]:
+        """Write what the executor has left unwritten. What is raised here is the executor's."""
+
     def leave(self) -> Steps[bool]:
-        """Write what the executor left unwritten; False if the transaction that it was in has ended."""
+        """Note that the executor has returned; False if it has ended the transaction that it was in."""
 
     def is_transient(self, error: BaseException) -> bool:
         """Tell whether a transaction that ended so would come through if it ran again from its start."""

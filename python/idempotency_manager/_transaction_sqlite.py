@@ -260,6 +260,10 @@ class SqliteBackend:
         """See `Backend`. The savepoint is gone if the executor ends the transaction."""
         self._around_executor = yield from self.save()
 
+    def flush(self) -> Steps[None]:
+        """See `Backend`. What was executed is written."""
+        yield from ()
+
     def leave(self) -> Steps[bool]:
         """See `Backend`."""
         assert self._around_executor is not None  # noqa: S101 - it was entered
