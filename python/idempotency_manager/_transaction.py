@@ -202,7 +202,7 @@ class SharedTransaction:
             doubt = _in_doubt(answer.news.row, "the connection broke during COMMIT")
             self._end = _News("in_doubt", doubt, is_there=False)
             raise InDoubtError(self._record(doubt), _COMMIT_LOST.format(self._backend.shown())) from lost.__cause__
-        except (Exception, GeneratorExit):
+        except Exception:
             raise
         except BaseException as error:  # Ctrl-C, or a task that is cancelled: it may have been committed
             if answer.news is not None and answer.news.kind == "executed":

@@ -44,8 +44,8 @@ async def adrive(steps: Steps[T]) -> T:
                 came = step()
                 if hasattr(type(came), "__await__"):
                     came = await came
-            except GeneratorExit as error:  # nobody awaits this any more, so nothing can be awaited here
-                _abandon(steps, error)
+            except GeneratorExit:  # nobody awaits this any more, so nothing can be awaited here
+                _abandon(steps)
                 raise
             except BaseException as error:  # noqa: BLE001 - judged by the sequence
                 step = steps.throw(error)
@@ -56,12 +56,16 @@ async def adrive(steps: Steps[T]) -> T:
         return ended
 
 
-def _abandon(steps: Steps[Any], error: GeneratorExit) -> None:
+class _AbandonedError(BaseException):
+    """No step can be taken any more. A GeneratorExit would say so only to a generator that has no other inside."""
+
+
+def _abandon(steps: Steps[Any]) -> None:
     """End a sequence none of whose steps can be taken any more, those that clean up included."""
     try:
         while True:
-            steps.throw(error)
-    except (GeneratorExit, StopIteration):
+            steps.throw(_AbandonedError)
+    except (_AbandonedError, StopIteration):
         pass
 
 

@@ -143,7 +143,7 @@ class SqlAlchemyConnection(Customer):
         return self.url.replace("postgresql://", f"postgresql+{self.driver}://")
 
     async def open(self) -> None:
-        self.engine: Any = sqlalchemy.create_engine(self.engine_url, poolclass=sqlalchemy.NullPool)
+        self.engine: Any = sqlalchemy.create_engine(self.engine_url, pool_size=1, max_overflow=0)
         self.connection = self.engine.connect()
 
     async def close(self) -> None:
@@ -166,7 +166,7 @@ class SqlAlchemyConnection(Customer):
 
 class SqlAlchemySession(SqlAlchemyConnection):
     async def open(self) -> None:
-        self.engine = sqlalchemy.create_engine(self.engine_url, poolclass=sqlalchemy.NullPool)
+        self.engine = sqlalchemy.create_engine(self.engine_url, pool_size=1, max_overflow=0)
         self.connection = Session(self.engine)
 
 
@@ -174,7 +174,7 @@ class SqlAlchemyAsyncConnection(SqlAlchemyConnection):
     is_async = True
 
     async def open(self) -> None:
-        self.engine = create_async_engine(self.engine_url, poolclass=sqlalchemy.NullPool)
+        self.engine = create_async_engine(self.engine_url, pool_size=1, max_overflow=0)
         self.connection = await self.engine.connect()
 
     async def execute(self, statement: str) -> Any:
@@ -187,7 +187,7 @@ class SqlAlchemyAsyncConnection(SqlAlchemyConnection):
 
 class SqlAlchemyAsyncSession(SqlAlchemyAsyncConnection):
     async def open(self) -> None:
-        self.engine = create_async_engine(self.engine_url, poolclass=sqlalchemy.NullPool)
+        self.engine = create_async_engine(self.engine_url, pool_size=1, max_overflow=0)
         self.connection = AsyncSession(self.engine)
 
 
