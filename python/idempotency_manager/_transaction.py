@@ -266,7 +266,7 @@ class SharedTransaction:
         fingerprint = self._named.fingerprint if checks else None
         met, attempts = meet_row(row, fingerprint, self._now(), self._on_in_doubt != "raise")
         if met == "run":
-            return (yield from self._claim_and_run(executor, self._begun(attempts), savepoint))
+            return (yield from self._claim_and_run(executor, self._begun(attempts, row.fence), savepoint))
         if met == "take_over":
             return (yield from self._take_over(executor, row, attempts, savepoint))
         if met == "busy" and not self._owns:
@@ -302,10 +302,10 @@ class SharedTransaction:
         if (reconciler := self._on_in_doubt) != "retry":
             record = self._record(row)
             found = yield from self._inside(attempts, lambda: reconciler(record))
-        begun = replace(self._begun(attempts), started_at=row.started_at)
+        begun = replace(self._begun(attempts, row.fence), started_at=row.started_at)
         if found is NOT_EXECUTED:
             return (yield from self._claim_and_run(executor, begun, savepoint))
-        done = self._completed(replace(begun, fence=(yield from self._backend.next_fence())), found)
+        done = self._completed(replace(begun, fence=(yield from self._backend.next_fence(row.fence))), found)
         yield from self._backend.claim(done)
         yield from self._backend.release(savepoint)
         return _Answer(found, news=_News("resolved", done))
@@ -313,8 +313,8 @@ class SharedTransaction:
     # ---------------------------------------------------------------- the execution
 
     def _claim_and_run(self, executor: Callable[[], Any], begun: Row, savepoint: Any) -> Steps[_Answer]:
-        """Run over the record that is there."""
-        row = replace(begun, fence=(yield from self._backend.next_fence()))
+        """Run over the record that is there, whose fence `begun` has."""
+        row = replace(begun, fence=(yield from self._backend.next_fence(begun.fence)))
         yield from self._backend.claim(row)
         return (yield from self._run(executor, row, savepoint))
 

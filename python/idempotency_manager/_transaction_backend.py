@@ -80,8 +80,8 @@ class Backend(Protocol):
     def sweep(self, now: int) -> Steps[None]:
         """Remove a few finished records whose time was over before `now`: more than one call adds."""
 
-    def next_fence(self) -> Steps[int]:
-        """Give a number above every fence that was ever issued here."""
+    def next_fence(self, than: int) -> Steps[int]:
+        """Give a number above every fence that was ever issued here, and above this one."""
 
     def claim(self, row: Row) -> Steps[None]:
         """Put the record down under its own fence, in place of any other of its key."""

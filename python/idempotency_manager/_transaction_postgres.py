@@ -21,12 +21,13 @@ from ._transaction_postgres_sql import (
     SET_LOCK_TIMEOUT,
     SWEEP,
     TAKE,
+    VERSION,
     WHICH_TRANSACTION,
     row_of,
     values_of,
 )
 from ._transaction_schema import postgres_statements
-from .exceptions import ConfigurationError
+from .exceptions import ConfigurationError, StoreUnavailableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,12 +38,15 @@ if TYPE_CHECKING:
     from ._transaction_link import Link
     from ._transaction_row import Row
 
+POSTGRES_SCHEMA_VERSION = 1
 _OLDEST = 130_000
 """PostgreSQL 13."""
 _LONGEST = 2**31 - 1
 """What `lock_timeout` can hold, in milliseconds."""
 _MAKING_TABLES = "SELECT pg_advisory_xact_lock(CAST(%(number)s AS bigint))"
 _NUMBER_OF_MAKING = 0x6964656D706F74  # "idempot"; a store makes its tables under the same number
+_CHECKED: set[Any] = set()
+"""Databases whose tables are known to be of a version that is known here."""
 _TRANSIENT = ("40001", "40P01")
 
 
@@ -136,6 +140,16 @@ class PostgresBackend:
             raise not_writable(self.shown(), standby=is_standby == "true")
         if records is None:
             yield from self._create()
+        if self._link.place not in _CHECKED:
+            yield from self._check_version()
+
+    def _check_version(self) -> Steps[None]:
+        [(version,)] = yield from self._run("look at the tables", VERSION)
+        if int(version) > POSTGRES_SCHEMA_VERSION:
+            known = f"this package knows {POSTGRES_SCHEMA_VERSION}"
+            problem = f"the tables in {self.shown()} are of version {version}, and {known}"
+            raise StoreUnavailableError(f"{problem}: upgrade idempotency-manager. Nothing was executed")
+        _CHECKED.add(self._link.place)
 
     def _create(self) -> Steps[None]:
         savepoint = yield from self.save()
@@ -243,9 +257,9 @@ class PostgresBackend:
         if self._may_sweep:
             yield from self._run("remove expired records", SWEEP, {"namespace": self._namespace, "now": now})
 
-    def next_fence(self) -> Steps[int]:
+    def next_fence(self, than: int) -> Steps[int]:
         """See `Backend`."""
-        [(fence,)] = yield from self._run("number the claim", NEXT_FENCE)
+        [(fence,)] = yield from self._run("number the claim", NEXT_FENCE, {"than": than})
         return int(fence)
 
     def claim(self, row: Row) -> Steps[None]:

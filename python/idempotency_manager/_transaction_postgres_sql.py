@@ -17,6 +17,8 @@ _TEXTS = (
     *("key", "state", "latch", "signal_id", "action_type", "target", "owner", "owner_process", "error", "error_type"),
     *("error_args", "params", "context", "result"),
 )
+_JSON = ("result", "error_args", "params", "context")
+_PLAIN = tuple(name for name in _TEXTS if name not in _JSON)
 _NUMBERS = ("fence", "attempts", "started_at", "lease_until", "executed_at", "expires_at")
 _BYTES = ("fingerprint", "result_bytes")
 _COLUMNS = (*_TEXTS, *_NUMBERS, *_BYTES)
@@ -50,7 +52,8 @@ SELECT current_setting('server_version_num'), current_setting('client_encoding')
 HAS_TABLES = "SELECT CAST(to_regclass('idempotency_records') AS text)"
 WHICH_TRANSACTION = f"SELECT {_TRANSACTION}"  # noqa: S608
 SET_LOCK_TIMEOUT = f"SELECT {_LOCK_TIMEOUT.format('wait')}"  # noqa: S608
-NEXT_FENCE = "SELECT CAST(nextval('idempotency_fence') AS text)"
+NEXT_FENCE = "SELECT CAST(greatest(nextval('idempotency_fence'), CAST(%(than)s AS bigint) + 1) AS text)"
+VERSION = "SELECT CAST(value AS text) FROM idempotency_meta WHERE name = 'schema'"
 
 # One round trip: the source of the row is computed before any lock is waited for, and what is returned after that, so
 # the timeout holds for this statement alone. `currval` is the fence of this very statement.
@@ -66,7 +69,8 @@ RETURNING {", ".join(f"encode({name}, 'hex')" if name in _BYTES else f"CAST({nam
 CLAIM = f"""
 INSERT INTO idempotency_records (namespace, {", ".join(_COLUMNS)})
 VALUES ({_NAMESPACE}, {", ".join(_given(name) for name in _COLUMNS)})
-ON CONFLICT (namespace, key) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in _COLUMNS if c != "key")}
+ON CONFLICT (namespace, key) DO UPDATE SET
+    token = NULL, previous = NULL, awaited = false, {", ".join(f"{c} = excluded.{c}" for c in _COLUMNS if c != "key")}
 """  # noqa: S608
 FINISH = f"""
 UPDATE idempotency_records SET {", ".join(f"{name} = {_given(name)}" for name in _ENDS)}
@@ -77,27 +81,38 @@ RETURNING CAST(attempts AS text)
 SWEEP = f"""
 DELETE FROM idempotency_records WHERE (namespace, key) IN (
     SELECT namespace, key FROM idempotency_records
-    WHERE namespace = {_NAMESPACE} AND state IN ('completed', 'failed') AND expires_at <= CAST(%(now)s AS bigint)
+    WHERE namespace = {_NAMESPACE} AND executed_at IS NOT NULL AND expires_at <= CAST(%(now)s AS bigint)
     LIMIT 2 FOR UPDATE SKIP LOCKED
 )
 """  # noqa: S608
 
 
+_ESCAPE = "\U0010ffff"
+"""PostgreSQL's text holds no NUL: this and 0 stand for one, and this twice for itself."""
+
+
+def _without_nul(text: str) -> str:
+    return text.replace(_ESCAPE, _ESCAPE * 2).replace("\0", f"{_ESCAPE}0")
+
+
 def values_of(row: Row, namespace: str) -> dict[str, Any]:
-    """Give the values of a row by column. Text in PostgreSQL can't hold NUL, so its picture stands for it."""
+    """Give the values of a row by column."""
     values: dict[str, Any] = {name: getattr(row, name) for name in (*_TEXTS, *_NUMBERS, "fingerprint")}
     values["result_bytes"] = None
     if isinstance(row.result, bytes):
         values["result"], values["result_bytes"] = None, row.result
-    for name in _TEXTS:
+    for name in _PLAIN:
         if values[name] is not None:
-            values[name] = values[name].replace("\0", "\N{SYMBOL FOR NULL}")
-    return {"namespace": namespace, **values}
+            values[name] = _without_nul(values[name])
+    return {"namespace": _without_nul(namespace), **values}
 
 
 def row_of(answer: Sequence[str | None]) -> Row:
     """Make a row of what `TAKE` returns of one."""
     fields: dict[str, Any] = dict(zip(_COLUMNS, answer, strict=False))
+    for name in _PLAIN:
+        if fields[name] is not None:
+            fields[name] = fields[name].replace(f"{_ESCAPE}0", "\0").replace(_ESCAPE * 2, _ESCAPE)
     for name in _NUMBERS:
         if fields[name] is not None:
             fields[name] = int(fields[name])

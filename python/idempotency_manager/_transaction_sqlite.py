@@ -205,7 +205,7 @@ class SqliteBackend:
         if found is not None:
             yield from self._run("count the call", _COUNT, (found.fence,))
             return found, False
-        numbered = replace(row, fence=(yield from self.next_fence()))
+        numbered = replace(row, fence=(yield from self.next_fence(0)))
         yield from self.claim(numbered)
         return numbered, True
 
@@ -225,10 +225,10 @@ class SqliteBackend:
                 fields[name] = fields[name].decode(encoding)
         return Row(**fields)
 
-    def next_fence(self) -> Steps[int]:
+    def next_fence(self, than: int) -> Steps[int]:
         """See `Backend`."""
         [(fence,)] = yield from self._run("number the claim", _NEXT_FENCE)
-        return int(fence)
+        return max(int(fence), than + 1)
 
     def claim(self, row: Row) -> Steps[None]:
         """See `Backend`."""
