@@ -30,8 +30,8 @@ CAPTION = (
     "round {hot:,} actions that were done before; first calls, {calls:,} a round, are of actions never seen. "
     "redis-py (with hiredis) has its keys and its encoded results at hand and decodes nothing: a GET is no duplicate "
     "call, and SET NX and SET hold no lease and no fence. The bare socket sends one GET that was encoded before and "
-    "reads the answer. Powertools and exactly-once are guards over redis-py: they make a key, and decode. The ratio is this "
-    "package's time divided by the row's."
+    "reads the answer. Powertools and exactly-once are guards over redis-py: they make a key, and decode. The ratio is "
+    "this package's time divided by the row's."
 )
 
 
