@@ -30,6 +30,9 @@ pub enum CanonicalError {
     LoneSurrogate,
 }
 
+/// Why a record that is to be restored finds no room.
+pub const NO_ROOM_TO_RESTORE: &str = "records that are restored evict nothing: raise max_cache_size";
+
 /// A store that could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -57,4 +60,12 @@ pub enum StoreError {
         /// Why nothing was evicted, and the remedy.
         reason: &'static str,
     },
+}
+
+impl StoreError {
+    /// Why a full store evicts nothing that is told to refuse.
+    pub const REFUSES: &str = "on_full is \"raise\": raise max_cache_size, remove records, or let on_full be \"evict\"";
+    /// Why one evicts nothing that has only unfinished records.
+    pub const NONE_MAY_GO: &str =
+        "no finished record may go: raise max_cache_size, or resolve and clear what is in doubt";
 }

@@ -4,5 +4,6 @@ pub mod action;
 pub mod canonical;
 pub mod clock;
 pub mod error;
+pub mod imprint;
 pub mod machine;
 pub mod record;

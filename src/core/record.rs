@@ -160,3 +160,23 @@ pub struct Record {
     /// The context as typed JSON.
     pub context: Option<Arc<[u8]>>,
 }
+
+impl Record {
+    /// What left it in doubt, where that is known.
+    pub fn why_in_doubt(&self) -> &str {
+        match &self.status {
+            Status::InDoubt { error: Some(error) } => error,
+            _ => "its owner never finished",
+        }
+    }
+
+    /// Whether it is over: only then does a TTL end it.
+    pub const fn is_finished(&self) -> bool {
+        matches!(self.status, Status::Completed { .. } | Status::Failed { .. })
+    }
+
+    /// Whether it is finished and its time is over: as good as gone.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.is_finished() && self.expires_at <= now
+    }
+}

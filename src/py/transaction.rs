@@ -19,8 +19,10 @@ use super::outcome;
 use crate::core::clock::{Span, Timestamp};
 use crate::core::machine::{Decision, Request, decide};
 use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record, Status};
+use crate::store::kept::{Kept, State, latch_of_word};
 use crate::store::process::ProcessIdentity;
-use crate::store::sqlite::{self, Kept, State, latch_of_word};
+use crate::store::process::Reach;
+use crate::store::sqlite;
 
 /// A column that text or a codec's bytes may lie in.
 #[derive(FromPyObject)]
@@ -75,7 +77,7 @@ impl Row {
             params: self.params.map(|json| json.into_bytes().into()),
             context: self.context.map(|json| json.into_bytes().into()),
         };
-        Ok(Kept::new(record, self.owner_process.map(Into::into)))
+        Ok(Kept::new(record, self.owner_process.map(Into::into), Reach::OneMachine))
     }
 
     fn status(&mut self) -> PyResult<Status> {

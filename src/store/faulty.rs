@@ -10,8 +10,8 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    ClaimRequest, Claimed, Cursor, Ending, Held, Hit, Hold, Limits, MarkRequest, Page, Reply, Resolution, Selector,
-    Store, Tally,
+    ClaimRequest, Claimed, Cursor, Ending, Held, Hit, Hold, Limits, MarkRequest, Page, Reply, Resolution, Restored,
+    Selector, Store, Tally,
 };
 use crate::core::clock::Span;
 use crate::core::error::StoreError;
@@ -22,12 +22,16 @@ use crate::core::record::Record;
 #[expect(missing_docs, reason = "each is named as the method of the trait that it stands for")]
 pub enum Verb {
     Claim,
+    ClaimMany,
     Renew,
     Dispatch,
+    DispatchMany,
     Finish,
     Mark,
     Resolve,
     Check,
+    CheckMany,
+    Restore,
     Get,
     Find,
     Scan,
@@ -40,14 +44,18 @@ pub enum Verb {
 }
 
 /// All verbs by their names, in the order of the enum.
-const VERBS: [(Verb, &str); 16] = [
+const VERBS: [(Verb, &str); 20] = [
     (Verb::Claim, "claim"),
+    (Verb::ClaimMany, "claim_many"),
     (Verb::Renew, "renew"),
     (Verb::Dispatch, "dispatch"),
+    (Verb::DispatchMany, "dispatch_many"),
     (Verb::Finish, "finish"),
     (Verb::Mark, "mark"),
     (Verb::Resolve, "resolve"),
     (Verb::Check, "check"),
+    (Verb::CheckMany, "check_many"),
+    (Verb::Restore, "restore"),
     (Verb::Get, "get"),
     (Verb::Find, "find"),
     (Verb::Scan, "scan"),
@@ -249,12 +257,20 @@ impl Store for FaultyStore {
         self.answer(Verb::Claim, |store| store.claim(request))
     }
 
+    fn claim_many(&self, requests: &[ClaimRequest<'_>]) -> Reply<Vec<Result<Claimed, StoreError>>> {
+        self.answer(Verb::ClaimMany, |store| store.claim_many(requests))
+    }
+
     fn renew(&self, holds: &[Hold], lease: Span) -> Reply<Vec<Hold>> {
         self.answer(Verb::Renew, |store| store.renew(holds, lease))
     }
 
     fn dispatch(&self, hold: &Hold) -> Reply<Held> {
         self.answer(Verb::Dispatch, |store| store.dispatch(hold))
+    }
+
+    fn dispatch_many(&self, holds: &[Hold]) -> Reply<Vec<Held>> {
+        self.answer(Verb::DispatchMany, |store| store.dispatch_many(holds))
     }
 
     fn finish(&self, hold: &Hold, ending: Ending) -> Reply<Held> {
@@ -271,6 +287,14 @@ impl Store for FaultyStore {
 
     fn check(&self, key: &str) -> Reply<Option<Hit>> {
         self.answer(Verb::Check, |store| store.check(key))
+    }
+
+    fn check_many(&self, keys: &[&str]) -> Reply<Vec<Option<Hit>>> {
+        self.answer(Verb::CheckMany, |store| store.check_many(keys))
+    }
+
+    fn restore(&self, records: Vec<Record>) -> Reply<Vec<Restored>> {
+        self.answer(Verb::Restore, |store| store.restore(records))
     }
 
     fn get(&self, key: &str) -> Reply<Option<Record>> {

@@ -13,12 +13,16 @@ use std::time::Duration;
 
 use crate::core::clock::{Span, Timestamp};
 use crate::core::error::StoreError;
-use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record};
+use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record, Status};
 
+mod asked;
 pub mod faulty;
+pub mod kept;
 pub mod memory;
 pub mod process;
+pub mod remote;
 pub mod sqlite;
+mod waiters;
 
 /// A future that may move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -35,7 +39,48 @@ pub enum Reply<T> {
     Queued(Queued<T>),
 }
 
+impl<T: Send + 'static> Reply<Vec<T>> {
+    /// The answers to verbs that were asked for side by side, in their order; the first error instead, where one failed.
+    pub fn together(replies: Vec<Reply<T>>) -> Self {
+        Reply::each(replies).map(|answers| answers.into_iter().collect())
+    }
+}
+
+impl<T: Send + 'static> Reply<Vec<Result<T, StoreError>>> {
+    /// What became of each of the verbs that were asked for side by side, in their order.
+    pub fn each(replies: Vec<Reply<T>>) -> Self {
+        let at_hand = |reply: &Reply<T>| matches!(reply, Reply::Ready(_));
+        if replies.iter().all(at_hand) {
+            let answers = replies.into_iter().filter_map(|reply| match reply {
+                Reply::Ready(answer) => Some(answer),
+                Reply::Pending(_) | Reply::Queued(_) => None,
+            });
+            return Self::Ready(Ok(answers.collect()));
+        }
+        // All are sent before the first is waited for, and each happens, polled or not: so one after the other will do.
+        let called: Vec<_> = replies.into_iter().map(Reply::called).collect();
+        Self::Pending(Box::pin(async move {
+            let mut answers = Vec::with_capacity(called.len());
+            for answer in called {
+                answers.push(answer.await);
+            }
+            Ok(answers)
+        }))
+    }
+}
+
 impl<T: Send + 'static> Reply<T> {
+    /// The answer, made into another.
+    pub fn map<U: Send + 'static>(self, change: impl FnOnce(T) -> Result<U, StoreError> + Send + 'static) -> Reply<U> {
+        match self {
+            Self::Ready(answer) => Reply::Ready(answer.and_then(change)),
+            Self::Pending(answer) => Reply::Pending(Box::pin(async move { answer.await.and_then(change) })),
+            Self::Queued(Queued { answer, errand }) => {
+                Reply::Queued(Queued { answer: Box::pin(async move { answer.await.and_then(change) }), errand })
+            }
+        }
+    }
+
     /// The answer as a future, with the work left to the store's own threads.
     pub fn called(self) -> BoxFuture<Result<T, StoreError>> {
         match self {
@@ -177,6 +222,20 @@ pub enum Ending {
     Release,
 }
 
+impl Ending {
+    /// Whether a write of this ending that is refused when it is asked for again had taken place the first time, its
+    /// acknowledgement lost: nobody else finishes under this claim's fence. `record` is what is stored now.
+    pub fn took_place(&self, record: Option<&Record>, fence: Fence) -> bool {
+        let own = record.filter(|record| record.fence == fence);
+        match self {
+            Self::Complete(..) => own.is_some_and(|record| matches!(record.status, Status::Completed { .. })),
+            Self::Fail(..) => own.is_some_and(|record| matches!(record.status, Status::Failed { .. })),
+            Self::Release => own.is_none(),
+            Self::Doubt(_) => false,
+        }
+    }
+}
+
 /// Whether a write under a fence took place.
 #[derive(Debug)]
 pub enum Held {
@@ -225,6 +284,19 @@ pub struct Hit {
     pub executed_at: Timestamp,
     /// How long it is still kept.
     pub ttl: Span,
+}
+
+/// What became of a record that was to be restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Restored {
+    /// It is there now.
+    Written,
+    /// It was there already: a live record with the same [imprint](crate::core::imprint::Imprint).
+    Same,
+    /// Another live record of its key is there. Nothing was written.
+    Occupied,
+    /// Its time is over by this store's clock. Nothing was written.
+    Expired,
 }
 
 /// Which records to find, by index. Expired records are never found.
@@ -302,6 +374,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// refuses to wait; every answer but a wait adds one to the record's attempts.
     fn claim(&self, request: &ClaimRequest<'_>) -> Reply<Claimed>;
 
+    /// Asks for the right to execute each of these, in one step where the engine can: each is answered, counted and, in a
+    /// full store, refused, as a [`claim`](Store::claim) of its own would be, one after the other in this order. A key that
+    /// comes twice is busy the second time. Each is atomic for its key; they need not be for each other, but an error of the
+    /// whole answer says that none of them is known to have been granted.
+    fn claim_many(&self, requests: &[ClaimRequest<'_>]) -> Reply<Vec<Result<Claimed, StoreError>>> {
+        Reply::each(requests.iter().map(|request| self.claim(request)).collect())
+    }
+
     /// What [`claim`](Store::claim) would answer, if that is a replay which is at hand without waiting; `None` changes
     /// and counts nothing.
     fn replay(&self, request: &ClaimRequest<'_>) -> Option<Reply<Claimed>> {
@@ -314,6 +394,12 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Keeps that the effect may happen from here on.
     fn dispatch(&self, hold: &Hold) -> Reply<Held>;
+
+    /// The same for each of these claims, in one step where the engine can. Once it is answered, all that were kept are
+    /// dispatched; an error of the whole answer leaves open which of them were.
+    fn dispatch_many(&self, holds: &[Hold]) -> Reply<Vec<Held>> {
+        Reply::together(holds.iter().map(|hold| self.dispatch(hold)).collect())
+    }
 
     /// Ends a claim and wakes who waits for it.
     fn finish(&self, hold: &Hold, ending: Ending) -> Reply<Held>;
@@ -328,6 +414,22 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Looks a result up: a hit (a prevented duplicate too, one more attempt) or a miss. Claims nothing.
     fn check(&self, key: &str) -> Reply<Option<Hit>>;
+
+    /// Looks each of these up, in one step where the engine can; a key that comes twice is looked up twice.
+    fn check_many(&self, keys: &[&str]) -> Reply<Vec<Option<Hit>>> {
+        Reply::together(keys.iter().map(|key| self.check(key)).collect())
+    }
+
+    /// Writes records as they are, each under a fence newer than any of its key here, unless a live record of its key is
+    /// there: state, times, attempts, result, failure, labels, params, context, fingerprint, owner, lease and latch are
+    /// the record's; its fence is not asked for. An object without an encoding is written as a result that is unavailable
+    /// where it can't be held. Which process owned a claim is not known any more: it ends with its lease.
+    ///
+    /// Each is atomic for its key: what is there is never written over, and an expired record that is there is as good
+    /// as gone. Evicts nothing: what finds no room, once what has expired is removed, is [`StoreError::Full`]. An error may
+    /// come after some were written; restored again, these are [`Restored::Same`]. Counts nothing. Among what "finished
+    /// first", a store may take restored records for as old as their restoring.
+    fn restore(&self, records: Vec<Record>) -> Reply<Vec<Restored>>;
 
     /// The record of a key, counting nothing.
     fn get(&self, key: &str) -> Reply<Option<Record>>;

@@ -65,7 +65,7 @@ impl fmt::Display for ProcessIdentity {
 
 /// Who can reach the store that a claim is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reach {
+pub enum Reach {
     /// One machine at a time: what another boot left there, it left before this one.
     OneMachine,
     /// Any machine. Two may bear the same name and, copied from one image, the same machine id.
@@ -85,7 +85,8 @@ pub fn is_known_dead_on_this_machine(owner: &str, owner_process: Option<&str>) -
     judge(owner, owner_process, Reach::OneMachine)
 }
 
-fn judge(owner: &str, owner_process: Option<&str>, reach: Reach) -> bool {
+/// The same for a store of this reach.
+pub(super) fn judge(owner: &str, owner_process: Option<&str>, reach: Reach) -> bool {
     let (Some((host, pid)), Some(theirs)) = (owner.rsplit_once(':'), owner_process) else { return false };
     let Some(pid) = pid.parse().ok().filter(|&pid| pid > 0).and_then(rustix::process::Pid::from_raw) else {
         return false;

@@ -13,6 +13,7 @@ use _core::store::sqlite::{Options, SqliteStore, Synchronous};
 use _core::store::{Limits, Store};
 use tempfile::TempDir;
 
+mod batches;
 mod counts;
 mod limits;
 mod promises;
@@ -150,6 +151,22 @@ macro_rules! conformance {
                     a_known_key_needs_no_room
                     a_lower_cap_holds_from_the_next_new_key_on
                     a_store_without_a_cap_is_never_full
+                }
+                batches {
+                    claims_of_a_batch_are_answered_in_order_each_as_one_alone
+                    a_key_that_comes_twice_in_a_batch_is_busy_the_second_time
+                    a_batch_claims_what_there_is_room_for
+                    a_batch_wakes_nobody_and_a_waiter_of_it_is_woken
+                    a_batch_is_dispatched_and_says_which_claims_were_lost
+                    a_batch_is_looked_up_in_order_and_each_look_counts
+                    a_restored_record_is_as_it_was
+                    a_restored_record_answers_a_claim_as_it_did
+                    a_restored_record_ends_when_it_would_have
+                    a_record_is_restored_once
+                    a_restored_record_never_replaces_a_live_one
+                    an_expired_record_is_not_restored_but_one_that_is_there_gives_way
+                    a_restored_record_has_a_newer_fence_than_any_before
+                    a_store_without_room_restores_what_it_can_and_evicts_nothing
                 }
                 waiting {
                     a_waiter_is_woken_by_every_end_of_a_claim

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::{Call, Claim, Conclusion, Lookup, Stage, Step, doubt_of};
+use super::{Call, Claim, Conclusion, Lookup, Stage, Step};
 use crate::core::error::StoreError;
 use crate::core::record::{Failure, Payload, Record};
 use crate::py::errors;
@@ -67,7 +67,7 @@ impl Call {
     }
 
     pub(super) fn take_over(&mut self, py: Python<'_>, begun: Begun, record: Box<Record>) -> Step {
-        let was = doubt_of(&record);
+        let was = Box::<str>::from(record.why_in_doubt());
         if let Some(step) = self.hold(py, begun, Ending::Doubt(was.clone())) {
             return step;
         }

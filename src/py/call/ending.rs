@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::{Arrived, Call, Conclusion, PAUSES, Stage, Step};
 use crate::core::error::StoreError;
-use crate::core::record::{Record, Status};
+use crate::core::record::Record;
 use crate::py::errors;
 use crate::py::notify::{self, News};
 use crate::store::{Ending, Held};
@@ -50,17 +50,9 @@ impl Call {
         }
     }
 
-    /// Whether a write that is refused when it is tried again had taken place the first time, its acknowledgement lost:
-    /// nobody else finishes under this claim's fence.
-    pub(super) fn took_place(&self, ending: &Ending, record: Option<&Record>) -> bool {
-        let Some(held) = &self.held else { return false };
-        let own = record.filter(|record| record.fence == held.running.hold.fence);
-        match ending {
-            Ending::Complete(..) => own.is_some_and(|record| matches!(record.status, Status::Completed { .. })),
-            Ending::Fail(..) => own.is_some_and(|record| matches!(record.status, Status::Failed { .. })),
-            Ending::Release => own.is_none(),
-            Ending::Doubt(_) => false,
-        }
+    /// Whether a write that is refused when it is tried again had taken place the first time.
+    fn took_place(&self, ending: &Ending, record: Option<&Record>) -> bool {
+        self.held.as_ref().is_some_and(|held| ending.took_place(record, held.running.hold.fence))
     }
 
     pub(super) fn let_go(&mut self) {

@@ -20,7 +20,7 @@ use super::objects::PyRecord;
 use super::rules::SharedRules;
 use super::runtime;
 use crate::core::error::StoreError;
-use crate::core::record::{Fence, Fingerprint, Record, Status};
+use crate::core::record::{Fence, Fingerprint, Record};
 use crate::store::{BoxFuture, ClaimRequest, Claimed, Ending, Errand, Held, Hold, Queued, Reply, Store};
 
 /// The action of a call, named once when the call begins: a function that mutates its arguments changes neither
@@ -307,7 +307,7 @@ impl Unattended {
         let (fence, ending) = match (self.ending, arrived) {
             (None, Arrived::Claimed(Ok(Claimed::Run(begun)))) => (begun.fence, Ending::Release),
             (None, Arrived::Claimed(Ok(Claimed::TakeOver(begun, record)))) => {
-                (begun.fence, Ending::Doubt(doubt_of(&record)))
+                (begun.fence, Ending::Doubt(record.why_in_doubt().into()))
             }
             (Some(held), Arrived::Ended(Err(_)) | Arrived::Elapsed | Arrived::Awake) => held,
             _ => return,
@@ -319,14 +319,6 @@ impl Unattended {
             }
             tokio::time::sleep(pause).await;
         }
-    }
-}
-
-/// Why a record is in doubt.
-fn doubt_of(record: &Record) -> Box<str> {
-    match &record.status {
-        Status::InDoubt { error: Some(error) } => error.clone(),
-        _ => "its owner never finished".into(),
     }
 }
 

@@ -86,9 +86,10 @@ impl Shard {
         list.iter(slab, through).for_each(found);
     }
 
-    /// Adds this shard's numbers, at the cost of what is unfinished and what has expired.
+    /// Adds this shard's numbers, at the cost of what is unfinished and what has expired; where records were
+    /// restored, of all that is finished too.
     fn tally(&self, now: Timestamp, tally: &mut Tally) {
-        let Contents { slab, expiry, finished_len, unfinished, .. } = &self.contents;
+        let Contents { slab, expiry, finished, finished_len, unfinished, ages_vary, .. } = &self.contents;
         tally.duplicates_prevented += self.counters.duplicates;
         tally.hits += self.counters.hits;
         tally.misses += self.counters.misses;
@@ -99,7 +100,10 @@ impl Shard {
             tally.oldest = Some(tally.oldest.map_or(time, |oldest| oldest.min(time)));
             tally.newest = tally.newest.max(Some(time));
         };
-        if let Some((first, last)) = self.live_ends(now) {
+        if *ages_vary {
+            let live = finished.iter(slab, Through::Age).filter(|&slot| !slab[slot].has_expired(now));
+            live.for_each(|slot| seen(slab[slot].moment));
+        } else if let Some((first, last)) = self.live_ends(now) {
             seen(slab[first].moment);
             seen(slab[last].moment);
         }

@@ -18,8 +18,8 @@ use self::shard::{Contents, Shard};
 use self::slab::Slot;
 use self::waiters::Wait;
 use super::{
-    ClaimRequest, Claimed, Cursor, Ending, Held, Hit, Hold, Limits, MarkRequest, Page, Reply, Resolution, Selector,
-    Store, Tally,
+    ClaimRequest, Claimed, Cursor, Ending, Held, Hit, Hold, Limits, MarkRequest, Page, Reply, Resolution, Restored,
+    Selector, Store, Tally,
 };
 use crate::core::clock::{Clock, Span, Timestamp};
 use crate::core::record::Record;
@@ -34,6 +34,7 @@ mod invariants;
 mod list;
 mod look;
 mod names;
+mod restore;
 mod room;
 mod shard;
 #[cfg(all(test, shuttle))]
@@ -137,6 +138,18 @@ impl Store for MemoryStore {
 
     fn check(&self, key: &str) -> Reply<Option<Hit>> {
         Reply::Ready(Ok(self.step(key, |shard, turn| shard.check(key, turn))))
+    }
+
+    fn restore(&self, records: Vec<Record>) -> Reply<Vec<Restored>> {
+        let now = self.now();
+        let restore = |record: Record| {
+            let step = || self.0.step(&record.key, now, |shard, turn| shard.restore(&record, turn));
+            match step() {
+                Some(restored) => Ok(restored),
+                None => self.0.make_room_for_restored(now).and_then(|()| step().ok_or_else(|| self.0.has_no_room())),
+            }
+        };
+        Reply::Ready(records.into_iter().map(restore).collect())
     }
 
     fn get(&self, key: &str) -> Reply<Option<Record>> {

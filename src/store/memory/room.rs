@@ -9,7 +9,7 @@ use super::shard::Shard;
 use super::slab::Slot;
 use super::sync::lock;
 use crate::core::clock::Timestamp;
-use crate::core::error::StoreError;
+use crate::core::error::{NO_ROOM_TO_RESTORE, StoreError};
 
 /// Entries removed in one hold of a lock, or few more.
 const BATCH: usize = 512;
@@ -37,7 +37,7 @@ impl Inner {
             return Ok(0);
         }
         if self.shared.refuses_when_full() {
-            let reason = "on_full is \"raise\": raise max_cache_size, remove records, or let on_full be \"evict\"";
+            let reason = StoreError::REFUSES;
             return Err(StoreError::Full { size, max, reason });
         }
         let evicted = if self.unfinished() < max {
@@ -46,10 +46,23 @@ impl Inner {
             0
         };
         if evicted == 0 && !self.shared.has_room() {
-            let reason = "no finished record may go: raise max_cache_size, or resolve and clear what is in doubt";
+            let reason = StoreError::NONE_MAY_GO;
             return Err(StoreError::Full { size, max, reason });
         }
         Ok(evicted)
+    }
+
+    /// Makes room for a record that is restored: only what has expired goes.
+    pub(super) fn make_room_for_restored(&self, now: Timestamp) -> Result<(), StoreError> {
+        let _alone = lock(&self.making_room);
+        self.remove_expired(now);
+        if self.shared.has_room() { Ok(()) } else { Err(self.has_no_room()) }
+    }
+
+    /// What a full store says to a record that is to be restored.
+    pub(super) fn has_no_room(&self) -> StoreError {
+        let (size, max) = self.shared.fill();
+        StoreError::Full { size, max, reason: NO_ROOM_TO_RESTORE }
     }
 
     fn unfinished(&self) -> usize {

@@ -72,6 +72,8 @@ pub(super) struct Contents {
     pub(super) finished: List,
     pub(super) finished_len: usize,
     pub(super) unfinished: List,
+    /// Whether records were restored: then those that finished first may not stand first.
+    pub(super) ages_vary: bool,
 }
 
 /// A shard.
@@ -245,7 +247,7 @@ impl Contents {
         self.targets.release(hasher, target);
     }
 
-    fn unlink_age(&mut self, slot: Slot) {
+    pub(super) fn unlink_age(&mut self, slot: Slot) {
         if self.slab[slot].is_finished() {
             self.finished.unlink(&mut self.slab, Through::Age, slot);
             self.finished_len -= 1;
@@ -255,7 +257,7 @@ impl Contents {
         }
     }
 
-    fn link_finished(&mut self, slot: Slot) {
+    pub(super) fn link_finished(&mut self, slot: Slot) {
         self.finished.push_back(&mut self.slab, Through::Age, slot);
         self.finished_len += 1;
         self.expiry.link(&mut self.slab, slot);

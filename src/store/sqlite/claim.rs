@@ -7,15 +7,16 @@ use rusqlite::{OptionalExtension, named_params};
 use super::Inner;
 use super::copies::{Found, LocalCopy};
 use super::job::Fault;
-use super::row::{self, Kept, State, json, latch_word};
+use super::row::{self, json};
 use super::session::Session;
 use super::turn::{Effect, Turn};
-use crate::core::clock::{Span, Timestamp};
+use crate::core::clock::Timestamp;
 use crate::core::error::StoreError;
-use crate::core::machine::{Decision, Request, decide};
-use crate::core::record::{Fence, Fingerprint, Record, Status};
-use crate::store::process::ProcessIdentity;
-use crate::store::{Begun, ClaimRequest, Claimed, Hit};
+use crate::core::machine::{Decision, decide};
+use crate::core::record::{Fence, Record, Status};
+use crate::store::asked::Asked;
+use crate::store::kept::{Kept, State};
+use crate::store::{Begun, Claimed, Hit};
 
 /// The next fence, greater than all there are and all there were.
 macro_rules! next_fence {
@@ -25,79 +26,6 @@ macro_rules! next_fence {
     };
 }
 pub(super) use next_fence;
-
-/// A [`ClaimRequest`] that waits for its turn.
-#[expect(clippy::struct_excessive_bools, reason = "independent answers to independent questions")]
-pub(super) struct Asked {
-    pub(super) key: Arc<str>,
-    signal_id: Box<str>,
-    action_type: Box<str>,
-    target: Box<str>,
-    fingerprint: Fingerprint,
-    check_params: bool,
-    takes_over: bool,
-    latch: bool,
-    refuses_to_wait: bool,
-    asks_again: bool,
-    lease: Span,
-    ttl: Span,
-    owner: Arc<str>,
-    owner_process: Arc<str>,
-    params: Option<Box<[u8]>>,
-    context: Option<Box<[u8]>>,
-}
-
-impl Asked {
-    pub(super) fn new(request: &ClaimRequest<'_>) -> Self {
-        Self {
-            key: request.key.into(),
-            signal_id: request.signal_id.into(),
-            action_type: request.action_type.into(),
-            target: request.target.into(),
-            fingerprint: *request.fingerprint,
-            check_params: request.check_params,
-            takes_over: request.takes_over,
-            latch: request.latch,
-            refuses_to_wait: request.refuses_to_wait,
-            asks_again: request.asks_again,
-            lease: request.lease,
-            ttl: request.ttl,
-            owner: Arc::clone(request.owner),
-            owner_process: Arc::clone(ProcessIdentity::current().text()),
-            params: request.params.map(Into::into),
-            context: request.context.map(Into::into),
-        }
-    }
-
-    fn request(&self) -> ClaimRequest<'_> {
-        ClaimRequest {
-            key: &self.key,
-            signal_id: &self.signal_id,
-            action_type: &self.action_type,
-            target: &self.target,
-            fingerprint: &self.fingerprint,
-            check_params: self.check_params,
-            takes_over: self.takes_over,
-            latch: self.latch,
-            refuses_to_wait: self.refuses_to_wait,
-            asks_again: self.asks_again,
-            lease: self.lease,
-            ttl: self.ttl,
-            owner: &self.owner,
-            params: self.params.as_deref(),
-            context: self.context.as_deref(),
-        }
-    }
-
-    fn asks(&self) -> Request<'_> {
-        let fingerprint = self.check_params.then_some(&self.fingerprint);
-        Request::Claim { fingerprint, takes_over: self.takes_over }
-    }
-
-    const fn latch_word(&self, decision: Decision) -> Option<&'static str> {
-        latch_word(decision.latch(self.latch))
-    }
-}
 
 /// A first look at a key.
 enum Seen {
@@ -112,7 +40,7 @@ impl Session {
                             FROM idempotency_records \
                             WHERE key = ?1 AND namespace_id = ?2";
         let peeked = self.connection.prepare_cached(PEEK)?.query_row((key, self.namespace), |row| {
-            if State::read(row, 0)? != State::Completed {
+            if row::state(row, 0)? != State::Completed {
                 return Ok(Seen::Other);
             }
             let found = Found {

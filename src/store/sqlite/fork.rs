@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use super::Inner;
 use super::desk::Frozen as FrozenDesk;
 use super::session::Session;
-use super::waiters::Roll;
 use crate::store::Limits;
+use crate::store::waiters::Roll;
 
 /// How long a fork waits at most for connections that are just being closed.
 const PATIENCE: Duration = Duration::from_secs(1);

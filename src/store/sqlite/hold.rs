@@ -7,42 +7,17 @@ use rusqlite::{OptionalExtension, named_params};
 use super::claim::next_fence;
 use super::copies::{Found, LocalCopy};
 use super::job::Fault;
-use super::row::{self, Kept, State, json};
+use super::row::{self, json};
 use super::session::Session;
 use super::turn::{Effect, Turn};
 use crate::core::clock::{Span, Timestamp};
 use crate::core::error::StoreError;
 use crate::core::machine::{Decision, Phase, Request, Stored, decide};
-use crate::core::record::{Failure, Fence, Fingerprint, Labels, Latch, Payload, Status};
+use crate::core::record::{Failure, Fence, Fingerprint, Latch, Payload};
+use crate::store::asked::Marking;
+use crate::store::kept::{Kept, State};
 use crate::store::process::ProcessIdentity;
-use crate::store::{Ending, Held, Hit, Hold, MarkRequest, Resolution};
-
-/// A [`MarkRequest`] that waits for its turn.
-pub(super) struct Marking {
-    pub(super) key: Box<str>,
-    labels: Labels,
-    fingerprint: Option<Fingerprint>,
-    result: Payload,
-    ttl: Span,
-    owner: Arc<str>,
-    params: Option<Box<[u8]>>,
-    context: Option<Box<[u8]>>,
-}
-
-impl Marking {
-    pub(super) fn new(request: MarkRequest<'_>) -> Self {
-        Self {
-            key: request.key.into(),
-            labels: request.labels.clone(),
-            fingerprint: request.fingerprint,
-            result: request.result,
-            ttl: request.ttl,
-            owner: Arc::clone(request.owner),
-            params: request.params.map(Into::into),
-            context: request.context.map(Into::into),
-        }
-    }
-}
+use crate::store::{Ending, Held, Hit, Hold, Resolution};
 
 /// As much of a claim as its holder's write needs.
 struct Standing {
@@ -58,7 +33,7 @@ impl Session {
                                 WHERE fence = ?1 AND key = ?2 AND namespace_id = ?3";
         let mut statement = self.connection.prepare_cached(STANDING)?;
         let found = statement.query_row((signed(hold.fence), &*hold.key, self.namespace), |row| {
-            let phase = match State::read(row, 0)? {
+            let phase = match row::state(row, 0)? {
                 // Whether the lease has lapsed changes nothing for its holder.
                 State::InProgress => {
                     Phase::InProgress { lease_until: Timestamp(i64::MAX), owner_dead: false, latch: Latch::Absent }
@@ -291,7 +266,7 @@ impl Turn<'_> {
     /// Looks a result up.
     pub(super) fn check(&mut self, key: &str) -> Result<Option<Hit>, Fault> {
         let kept = self.session.find_live(key, self.now)?;
-        let Some((kept, hit)) = kept.and_then(|kept| hit(&kept, self.now).map(|hit| (kept, hit))) else {
+        let Some((kept, hit)) = kept.and_then(|kept| kept.hit(self.now).map(|hit| (kept, hit))) else {
             self.after_commit(Effect::Miss);
             return Ok(None);
         };
@@ -311,15 +286,5 @@ impl Turn<'_> {
         }
         self.after_commit(Effect::Forget(key.into()));
         Ok(!expired)
-    }
-}
-
-/// A finished record as a look-up finds it.
-fn hit(kept: &Kept, now: Timestamp) -> Option<Hit> {
-    let ttl = kept.record.expires_at.since(now);
-    match &kept.record.status {
-        Status::Completed { at, result } => Some(Hit { outcome: Ok(result.clone()), executed_at: *at, ttl }),
-        Status::Failed { at, failure } => Some(Hit { outcome: Err(failure.clone()), executed_at: *at, ttl }),
-        Status::InProgress { .. } | Status::InDoubt { .. } => None,
     }
 }

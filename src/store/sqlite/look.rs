@@ -2,9 +2,10 @@
 
 use rusqlite::{ToSql, Transaction, params};
 
-use super::row::{Kept, columns};
+use super::row::{self, columns};
 use super::session::Session;
 use crate::core::clock::Timestamp;
+use crate::store::kept::Kept;
 use crate::store::{Cursor, Page, Selector, Tally};
 
 /// Of records that are unfinished or not yet expired.
@@ -72,7 +73,7 @@ impl Session {
     /// All rows in progress or in doubt.
     fn unfinished(&self) -> rusqlite::Result<Vec<Kept>> {
         let unfinished = everywhere(columns!(), BY_STATE, "namespace_id = ?1 AND state IN ('in_doubt', 'in_progress')");
-        self.connection.prepare_cached(&unfinished)?.query_map([self.namespace], Kept::of)?.collect()
+        self.connection.prepare_cached(&unfinished)?.query_map([self.namespace], row::kept)?.collect()
     }
 
     /// A part of all live records, in the order of their keys.
@@ -86,7 +87,7 @@ impl Session {
         let limit = i64::try_from(limit.max(1)).unwrap_or(i64::MAX);
         let after = from.map_or("", |cursor| &cursor.0);
         let mut statement = self.connection.prepare_cached(SCAN)?;
-        let rows = statement.query_map((after, self.namespace, now.0, limit), Kept::of)?;
+        let rows = statement.query_map((after, self.namespace, now.0, limit), row::kept)?;
         let records = rows.map(|row| row.map(|kept| kept.seen(now))).collect::<rusqlite::Result<Vec<_>>>()?;
         let whole = i64::try_from(records.len()).is_ok_and(|count| count == limit);
         let next = records.last().filter(|_| whole).map(|record| Cursor(record.key.clone()));

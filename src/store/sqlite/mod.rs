@@ -14,25 +14,25 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use self::checkpoint::Checkpoints;
-use self::claim::Asked;
 use self::copies::Copies;
 use self::desk::Desk;
 use self::errand::{Answer, Trip};
-use self::hold::Marking;
 use self::job::{Fault, Job, Look, Needs, Progress, Task, Verb};
 use self::look::Wanted;
 use self::session::Session;
 use self::turn::{Sum, Turn};
-use self::waiters::Waiters;
 use self::wal_index::WalIndex;
+use super::asked::{Asked, Marking};
+use super::waiters::Waiters;
 use super::{
     ClaimRequest, Claimed, Cursor, Ending, Held, Hit, Hold, Limits, MarkRequest, Page, Queued, Reply, Resolution,
-    Selector, Store, Tally,
+    Restored, Selector, Store, Tally,
 };
 use crate::core::clock::{Clock, Span};
 use crate::core::error::StoreError;
 use crate::core::record::Record;
 
+mod batch;
 mod checkpoint;
 mod claim;
 mod copies;
@@ -45,17 +45,16 @@ mod lead;
 mod look;
 mod options;
 mod place;
+mod restore;
 mod row;
 mod session;
 mod settle;
 mod turn;
 mod upkeep;
-mod waiters;
 mod wal_index;
 
 pub use self::fork::{freeze_all, thaw_all};
 pub use self::options::{Options, Synchronous};
-pub use self::row::{Kept, State, latch_of_word};
 pub use self::session::{SCHEMA, VERSION};
 
 /// A store in a file.
@@ -233,6 +232,17 @@ impl Store for SqliteStore {
         self.ask(Some(look), Box::new(move |turn| turn.claim(&asked).map(Some)), Needs::Nothing)
     }
 
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is not general enough in its lifetime")]
+    fn claim_many(&self, requests: &[ClaimRequest<'_>]) -> Reply<Vec<Result<Claimed, StoreError>>> {
+        let now = self.0.clock.now();
+        let at_hand = |request| self.0.copies.replay(request, now).map(Ok);
+        self.ask_each(
+            requests.iter().map(|request| (Asked::new(request), at_hand(request))),
+            Inner::look_at_claim,
+            |turn, asked| turn.claim(asked),
+        )
+    }
+
     fn replay(&self, request: &ClaimRequest<'_>) -> Option<Reply<Claimed>> {
         let claimed = self.0.copies.replay(request, self.0.clock.now())?;
         self.0.expect_counts();
@@ -247,6 +257,11 @@ impl Store for SqliteStore {
     fn dispatch(&self, hold: &Hold) -> Reply<Held> {
         let hold = hold.clone();
         self.write(move |turn| turn.dispatch(&hold))
+    }
+
+    fn dispatch_many(&self, holds: &[Hold]) -> Reply<Vec<Held>> {
+        let holds = holds.to_vec();
+        self.write(move |turn| holds.iter().map(|hold| turn.dispatch(hold)).collect())
     }
 
     fn finish(&self, hold: &Hold, ending: Ending) -> Reply<Held> {
@@ -273,6 +288,19 @@ impl Store for SqliteStore {
             answer
         });
         self.ask(Some(look), Box::new(move |turn| turn.check(&key).map(Some)), Needs::Nothing)
+    }
+
+    fn check_many(&self, keys: &[&str]) -> Reply<Vec<Option<Hit>>> {
+        self.ask_each(
+            keys.iter().map(|&key| (Box::<str>::from(key), None)),
+            |inner, key, now, at| inner.look_up(key, now, at),
+            |turn, key| turn.check(key),
+        )
+        .map(|answers| answers.into_iter().collect())
+    }
+
+    fn restore(&self, records: Vec<Record>) -> Reply<Vec<Restored>> {
+        self.write(move |turn| records.iter().map(|record| turn.restore(record)).collect())
     }
 
     fn get(&self, key: &str) -> Reply<Option<Record>> {

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::copies::{Copies, LocalCopy};
 use super::session::Session;
-use super::waiters::Waiters;
 use crate::core::clock::Timestamp;
 use crate::store::Limits;
+use crate::store::waiters::Waiters;
 
 /// What the committed parts of a verb add up to.
 #[derive(Clone, Default)]

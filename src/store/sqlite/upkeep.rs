@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// How many records there are, expired ones included.
-    fn count(&self) -> rusqlite::Result<u64> {
+    pub(super) fn count(&self) -> rusqlite::Result<u64> {
         const COUNT: &str = "SELECT count(*) FROM idempotency_records WHERE namespace_id = ?1";
         if let Some(count) = self.records.get() {
             return Ok(count);
@@ -113,11 +113,7 @@ impl Turn<'_> {
         if self.session.count()? < max as u64 {
             return Ok(0);
         }
-        self.session.settle(u64::MAX)?;
-        let cleaned = self.session.remove_expired(self.now, u64::MAX)?;
-        if cleaned > 0 {
-            self.after_commit(Effect::Cleaned(cleaned));
-        }
+        self.remove_all_expired()?;
         let size = self.session.count()?;
         let full = |reason| {
             let size = usize::try_from(size).unwrap_or(usize::MAX);
@@ -127,18 +123,28 @@ impl Turn<'_> {
             return Ok(0);
         }
         if self.limits.refuse_when_full {
-            return full("on_full is \"raise\": raise max_cache_size, remove records, or let on_full be \"evict\"");
+            return full(StoreError::REFUSES);
         }
         let mut evicted = 0;
         if self.session.count_unfinished()? < max as u64 {
             evicted = self.session.remove_oldest(self.now, size - max as u64 + (max as u64 / 5).max(1))?;
         }
         if evicted == 0 {
-            return full("no finished record may go: raise max_cache_size, or resolve and clear what is in doubt");
+            return full(StoreError::NONE_MAY_GO);
         }
         self.session.add_to_counter("evicted", evicted)?;
         self.after_commit(Effect::ForgetAll);
         Ok(usize::try_from(evicted).unwrap_or(usize::MAX))
+    }
+
+    /// Removes all that has expired.
+    pub(super) fn remove_all_expired(&mut self) -> Result<(), Fault> {
+        self.session.settle(u64::MAX)?;
+        let cleaned = self.session.remove_expired(self.now, u64::MAX)?;
+        if cleaned > 0 {
+            self.after_commit(Effect::Cleaned(cleaned));
+        }
+        Ok(())
     }
 
     /// Removes some of what has expired, and adds to the sum; the sum at the end.

@@ -1,0 +1,123 @@
+//! What a holder, or a person, writes; and looks that count.
+
+use std::sync::Arc;
+
+use super::counts::Counter;
+use super::engine::{Engine, Fault, Marked, Put};
+use super::tries::{Tries, persist};
+use super::{BoxedStep, Inner};
+use crate::core::error::{NO_ROOM_TO_RESTORE, StoreError};
+use crate::core::imprint::Imprint;
+use crate::core::record::Record;
+use crate::store::asked::Marking;
+use crate::store::{Ending, Held, Hit, Hold, Resolution, Restored};
+
+impl<E: Engine> Inner<E> {
+    pub(super) async fn finish(&self, hold: &Hold, ending: &Ending) -> Result<Held, StoreError> {
+        let mut tries = Tries::new(self.timeout);
+        let held = loop {
+            match tries.within(self.engine.finish(hold, ending)).await {
+                Ok(held) => break held,
+                Err(fault) => tries.after(fault).await?,
+            }
+        };
+        self.ended(&hold.key);
+        Ok(match held {
+            Held::Lost(record) if tries.lost && ending.took_place(record.as_deref(), hold.fence) => Held::Kept,
+            held => held,
+        })
+    }
+
+    pub(super) async fn mark(&self, marking: &Marking) -> Result<usize, StoreError> {
+        let mut evicted = 0;
+        let mut may_add = self.room.has_room();
+        while persist(self.timeout, || self.engine.mark(marking, may_add)).await? == Marked::Full {
+            evicted += self.make_room().await?;
+            may_add = true;
+        }
+        self.room.forget();
+        self.ended(&marking.key);
+        Ok(usize::try_from(evicted).unwrap_or(usize::MAX))
+    }
+
+    pub(super) async fn resolve(&self, key: &str, word: &Resolution) -> Result<(), StoreError> {
+        let mut tries = Tries::new(self.timeout);
+        let resolved = loop {
+            let fault = match tries.within(self.engine.resolve(key, word)).await {
+                Ok(()) => break Ok(()),
+                // It was done the first time, its answer lost.
+                Err(Fault::Answer(StoreError::NotInDoubt { state, .. }))
+                    if tries.lost && state == matches!(word, Resolution::Executed(..)).then_some("completed") =>
+                {
+                    break Ok(());
+                }
+                Err(fault) => fault,
+            };
+            if let Err(error) = tries.after(fault).await {
+                break Err(error);
+            }
+        };
+        self.ended(key);
+        resolved
+    }
+
+    pub(super) async fn check(self: &Arc<Self>, keys: &[Box<str>]) -> Result<Vec<Option<Hit>>, StoreError> {
+        let found = persist(self.timeout, || self.engine.check(keys)).await?;
+        let counted = keys.iter().zip(found).map(|(key, found)| match found {
+            Some((fence, hit)) => {
+                self.counts.hit(key, fence);
+                Some(hit)
+            }
+            None => {
+                self.counts.add(Counter::Misses, 1);
+                None
+            }
+        });
+        let hits = counted.collect();
+        self.expect_telling();
+        Ok(hits)
+    }
+
+    pub(super) async fn restore(&self, records: &[Record]) -> Result<Vec<Restored>, StoreError> {
+        if let Some(max) = self.room.max() {
+            let size = persist(self.timeout, || self.engine.size()).await?.live;
+            if size + records.len() as u64 > max as u64 {
+                let size = usize::try_from(size).unwrap_or(usize::MAX);
+                return Err(StoreError::Full { size, max, reason: NO_ROOM_TO_RESTORE });
+            }
+        }
+        let put = persist(self.timeout, || self.engine.put(records)).await?;
+        let mut restored = Vec::with_capacity(put.len());
+        for (record, put) in records.iter().zip(put) {
+            restored.push(match put {
+                Put::Written => Restored::Written,
+                Put::Expired => Restored::Expired,
+                Put::Occupied => {
+                    let there = persist(self.timeout, || self.engine.get(&record.key)).await?;
+                    match there {
+                        Some(there) if Imprint::of(&there) == Imprint::of(record) => Restored::Same,
+                        _ => Restored::Occupied,
+                    }
+                }
+            });
+            self.ended(&record.key);
+        }
+        self.room.forget();
+        Ok(restored)
+    }
+
+    /// Does a verb in parts, each within its own time; answers with the sum.
+    pub(super) async fn in_parts(
+        &self,
+        part: impl for<'a> Fn(&'a E) -> BoxedStep<'a, (u64, bool)> + Send + Sync,
+    ) -> Result<u64, StoreError> {
+        let mut sum = 0;
+        loop {
+            let (count, more) = persist(self.timeout, || part(&self.engine)).await?;
+            sum += count;
+            if !more {
+                return Ok(sum);
+            }
+        }
+    }
+}

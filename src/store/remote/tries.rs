@@ -1,0 +1,73 @@
+//! Asking a server again: within a time that ends, after pauses that grow.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::engine::Fault;
+use crate::core::error::StoreError;
+
+/// The pauses before a verb is asked again whose server could not be reached or whose answer was lost.
+const PAUSES: [Duration; 3] = [Duration::from_millis(10), Duration::from_millis(60), Duration::from_millis(250)];
+
+/// What is left of a verb's time.
+pub(super) struct Tries {
+    until: Instant,
+    timeout: Duration,
+    asked: usize,
+    /// Whether the server may have done what was asked, unheard.
+    pub(super) lost: bool,
+}
+
+impl Tries {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { until: Instant::now() + timeout, timeout, asked: 0, lost: false }
+    }
+
+    /// Asks once.
+    pub(super) async fn within<T>(&mut self, verb: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        self.asked += 1;
+        let answer = match tokio::time::timeout_at(self.until, verb).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.asked = usize::MAX;
+                Err(Fault::Lost(format!(
+                    "the server did not answer within {} s (timeout=); what was asked may still happen there",
+                    self.timeout.as_secs_f64()
+                )))
+            }
+        };
+        self.lost |= matches!(answer, Err(Fault::Lost(_)));
+        answer
+    }
+
+    /// Waits before the verb is asked again; an error where it is not to be.
+    pub(super) async fn after(&self, fault: Fault) -> Result<(), StoreError> {
+        let text = match fault {
+            Fault::Answer(error) => return Err(error),
+            Fault::Unsent(text) | Fault::Lost(text) => text,
+        };
+        match PAUSES.get(self.asked.wrapping_sub(1)) {
+            Some(pause) if Instant::now() + *pause < self.until => {
+                tokio::time::sleep(*pause).await;
+                Ok(())
+            }
+            _ => Err(StoreError::Unavailable(text)),
+        }
+    }
+}
+
+/// Asks until there is an answer, or none is to be hoped for.
+pub(super) async fn persist<T, F>(timeout: Duration, verb: impl Fn() -> F + Send) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, Fault>> + Send,
+{
+    let mut tries = Tries::new(timeout);
+    loop {
+        match tries.within(verb()).await {
+            Ok(answer) => return Ok(answer),
+            Err(fault) => tries.after(fault).await?,
+        }
+    }
+}
