@@ -31,10 +31,10 @@ WARM = range(10**7, 10**7 + 1_000)
 CAPTION = (
     "{records:,} first calls of different actions, each completed with a result of so many bytes of JSON, then what "
     "the engine takes, less what it took before, divided by their number. memory: resident memory of the process. "
-    "SQLite: the file after the manager was closed. Redis: used_memory, which has the tables of keys and of expiries in it. "
-    "PostgreSQL: pg_total_relation_size of the table, which has its indexes and the dead versions of rows in it, as it "
-    "is at once, and after VACUUM FULL, the least that it can be. Written: what the server's log of writes grew by "
-    "(Redis: the append-only file, without a rewrite; PostgreSQL: WAL)."
+    "SQLite: the file after the manager was closed. Redis: used_memory, which has the tables of keys and of expiries "
+    "in it. PostgreSQL: pg_total_relation_size of the table, which has its indexes and the dead versions of rows in "
+    "it, as it is at once, and after VACUUM FULL, the least that it can be. Written: what the server's log of writes "
+    "grew by (Redis: the append-only file, without a rewrite; PostgreSQL: WAL)."
 )
 
 

@@ -31,9 +31,9 @@ AS_IT_IS, WITHOUT_TAGS = f"{TAGS:,} tags, as it is", "every key by itself"
 CAPTION = (
     "{keys:,} generated keys; the slot is CRC16 of the tag, {{…}} in the record's name, modulo {slots:,}, and each "
     "node has an equal run of slots, as redis-cli --cluster create deals them. Records, and the busiest one's share "
-    "against the mean. Checked in the same run: the tags of {checked:,} records that the store wrote on a server, and CLUSTER "
-    "KEYSLOT of every tag on a node of a cluster. The second half is what would be if each key were hashed by itself, "
-    "and its fence could lie elsewhere."
+    "against the mean. Checked in the same run: the tags of {checked:,} records that the store wrote on a server, and"
+    " CLUSTER KEYSLOT of every tag on a node of a cluster. The second half is what would be if each key were hashed "
+    "by itself, and its fence could lie elsewhere."
 )
 
 
