@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from servers import RedisServer
-
 from benchmarks._report import Facts
 from benchmarks.peers.on_disk import CROWD
 from idempotency_manager import IdempotencyManager
+from servers import RedisServer
 
 from .subjects import IN_PROCESS, MEMORY, POSTGRES, REDIS, SETTINGS, SQLITE, Subject, running
 from .work import Claims, call_all, guarded, open_manager

@@ -10,12 +10,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import PostgresServer, RedisServer
-
 from benchmarks._fresh import number_from
 from benchmarks._report import Facts
 from benchmarks.memory import resident_bytes
 from benchmarks.peers.on_disk import CROWD
+from servers import PostgresServer, RedisServer
 
 from .subjects import MEMORY, POSTGRES, REDIS, SQLITE, running
 from .work import call_all, guarded, open_manager

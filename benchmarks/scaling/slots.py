@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from servers import RedisServer
-
 from benchmarks._durable import scattered
 from benchmarks._report import Facts
 from benchmarks.peers.on_disk import CROWD
 from idempotency_manager import generate_idempotency_key
+from servers import RedisServer
 
 from .subjects import REDIS, running
 from .work import action, call_all, guarded, open_manager

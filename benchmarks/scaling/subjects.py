@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from servers import PostgresServer, RedisServer
-
 from benchmarks._servers import POSTGRES_IS, REDIS_IS, postgres_server, redis_server
+from servers import PostgresServer, RedisServer
 
 from .processor import spent_by
 
