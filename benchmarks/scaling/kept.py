@@ -103,7 +103,6 @@ def on_redis(records: int, body: int) -> Kept:
     with running(REDIS) as subject:
         server = subject.server
         assert isinstance(server, RedisServer)
-        server.command("CONFIG", "SET", "auto-aof-rewrite-percentage", "0")
         fill(subject.url, WARM, body)
         before = _redis_sizes(server)
         fill(subject.url, range(records), body)

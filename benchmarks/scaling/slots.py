@@ -80,8 +80,8 @@ def key_of(number: int) -> str:
 
 
 def tag_of(key: str) -> str:
-    """The tag that the store gives a key: see src/store/redis."""
-    raise NotImplementedError
+    """The tag that the store gives a key (src/store/redis/keys.rs)."""
+    return f"{crc_hqx(key.encode(), 0) % TAGS:03x}"
 
 
 def slot_of(name: str) -> int:
