@@ -11,7 +11,7 @@ POSTGRES_IS = "fsync on, synchronous_commit on"
 
 @contextmanager
 def redis_server() -> Iterator[RedisServer]:
-    """A Redis that appends to its file, and to the disk every second; it writes no file anew while somebody is timed."""
+    """A Redis that appends to its file, and to the disk every second; none is written anew while somebody is timed."""
     settings = {"appendfsync": "everysec", "auto-aof-rewrite-percentage": "0"}
     with RedisServer(appendonly=True, settings=settings) as server:
         yield server
