@@ -468,6 +468,11 @@ pub trait Store: Send + Sync + fmt::Debug {
         Reply::Ready(Ok(()))
     }
 
+    /// Whether the engine removes what has expired by itself, and counts nothing of it.
+    fn expires_by_itself(&self) -> bool {
+        false
+    }
+
     /// What is unsafe about where the records are, and the remedy: what was not answered by this before.
     fn warnings(&self) -> Vec<String> {
         Vec::new()

@@ -137,6 +137,8 @@ fn last(record: &Record) -> Timestamp {
 }
 
 impl Engine for RedisEngine {
+    const EXPIRES_BY_ITSELF: bool = true;
+
     async fn claim(&self, claim: Claim<'_>) -> Result<Met, Fault> {
         self.ask_for_claim(claim).await
     }

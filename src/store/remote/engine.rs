@@ -210,6 +210,9 @@ pub(in crate::store) trait Engine: Send + Sync + fmt::Debug + 'static {
     /// are, which a server behind a pooler may not do.
     fn listen(&self) -> impl Future<Output = Result<bool, Fault>> + Send;
 
+    /// See [`Store::expires_by_itself`](crate::store::Store::expires_by_itself).
+    const EXPIRES_BY_ITSELF: bool = false;
+
     /// What is unsafe about the servers, and the remedy; all that is known by now.
     fn warnings(&self) -> Vec<String> {
         Vec::new()

@@ -79,13 +79,22 @@ impl<E: Engine> Inner<E> {
     }
 
     pub(super) async fn restore(&self, records: &[Record]) -> Result<Vec<Restored>, StoreError> {
-        if let Some(max) = self.room.max() {
-            let size = persist(self.timeout, || self.engine.size()).await?.live;
-            if size + records.len() as u64 > max as u64 {
-                let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let Some(max) = self.room.max() else { return self.put(records).await };
+        let mut live = persist(super::WALK, || self.engine.size()).await?.live;
+        let mut restored = Vec::with_capacity(records.len());
+        for record in records {
+            if live >= max as u64 {
+                let size = usize::try_from(live).unwrap_or(usize::MAX);
                 return Err(StoreError::Full { size, max, reason: NO_ROOM_TO_RESTORE });
             }
+            let one = self.put(std::slice::from_ref(record)).await?;
+            live += one.iter().filter(|one| **one == Restored::Written).count() as u64;
+            restored.extend(one);
         }
+        Ok(restored)
+    }
+
+    async fn put(&self, records: &[Record]) -> Result<Vec<Restored>, StoreError> {
         let put = persist(self.timeout, || self.engine.put(records)).await?;
         let mut restored = Vec::with_capacity(put.len());
         for (record, put) in records.iter().zip(put) {

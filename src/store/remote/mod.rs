@@ -375,6 +375,10 @@ impl<E: Engine> Store for RemoteStore<E> {
         self.ask(|inner| async move { inner.tell_counts().await })
     }
 
+    fn expires_by_itself(&self) -> bool {
+        E::EXPIRES_BY_ITSELF
+    }
+
     fn warnings(&self) -> Vec<String> {
         let all = self.0.engine.warnings();
         let mut told = self.0.warned.lock().unwrap_or_else(PoisonError::into_inner);
