@@ -49,13 +49,8 @@ def _started(names: Sequence[str], stack: ExitStack) -> tuple[dict[str, str], li
     missing, lock = [], Lock()
 
     def start(name: str) -> tuple[str, str] | None:
-<<<<<<< HEAD
         try:
             server = KNOWN[name]()
-=======
-        server = KNOWN[name]()
-        try:
->>>>>>> transaction
             url = server.__enter__()
         except MissingServerError as error:
             missing.append(error)

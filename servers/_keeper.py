@@ -1,13 +1,8 @@
 """Outlives the process that started servers, however that one ends, and ends them then.
 
 A program of its own: `python _keeper.py STARTER`. It is told on stdin what there is, a line for each thing:
-<<<<<<< HEAD
-`+process PID SIGNAL`, `-process PID SIGNAL`, `+folder PATH`, `-folder PATH`. When stdin ends, or its parent is no longer
-the starter (a fork of which may hold stdin open), it ends the processes and removes the folders that are left.
-=======
-`+process PID`, `-process PID`, `+folder PATH`, `-folder PATH`. When stdin ends, or the starter's id is no longer its
-parent's (a fork of the starter may hold stdin open), it kills the processes and removes the folders that are left.
->>>>>>> transaction
+`+process PID SIGNAL`, `-process PID SIGNAL`, `+folder PATH`, `-folder PATH`. When stdin ends, or its parent is another
+than the starter (a fork of which may hold stdin open), it ends the processes and removes the folders that are left.
 """
 
 from __future__ import annotations
@@ -23,10 +18,7 @@ from pathlib import Path
 
 _LOOK_EVERY_SECONDS = 0.5
 _REMOVE_WITHIN_SECONDS = 3.0
-<<<<<<< HEAD
 _END_WITHIN_SECONDS = 3.0
-=======
->>>>>>> transaction
 
 
 def descendants(process: int) -> list[int]:
@@ -58,7 +50,6 @@ def kill(process: int) -> None:
     send(family, signal.SIGKILL)
 
 
-<<<<<<< HEAD
 def end(process: int, number: signal.Signals) -> None:
     """End a process at once: with a signal that lets it give back what the system would not, or it is killed."""
     if number is not signal.SIGKILL:
@@ -79,8 +70,6 @@ def _is_there(process: int) -> bool:
         return False
 
 
-=======
->>>>>>> transaction
 def remove(folder: str) -> None:
     """Remove a folder in which processes that were just killed may still be writing."""
     end = time.monotonic() + _REMOVE_WITHIN_SECONDS
@@ -110,12 +99,8 @@ def _hear(starter: int) -> dict[str, set[str]]:
 def _main() -> None:
     kept = _hear(int(sys.argv[1]))
     for process in kept["process"]:
-<<<<<<< HEAD
         number, _, how = process.partition(" ")
         end(int(number), signal.Signals(int(how)))
-=======
-        kill(int(process))
->>>>>>> transaction
     for folder in kept["folder"]:
         remove(folder)
 

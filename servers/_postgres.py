@@ -10,42 +10,28 @@ import subprocess
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-<<<<<<< HEAD
 from servers import _keeper
 from servers._errors import ServerError, postgresql_program, program
-=======
-from servers._errors import ServerError, postgresql_program
->>>>>>> transaction
 from servers._ports import HOST
 from servers._server import Server, unprivileged_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-<<<<<<< HEAD
     from random import Random
-=======
->>>>>>> transaction
 
     from servers._certificates import Certificates
 
 _SETTINGS = {
     "listen_addresses": f"'{HOST}'",
     "shared_buffers": "32MB",
-<<<<<<< HEAD
     "dynamic_shared_memory_type": "mmap",  # files of its folder: nothing outlives a kill
-=======
->>>>>>> transaction
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_connections": "200",
     "log_min_messages": "warning",
 }
-<<<<<<< HEAD
 _SHARED_MEMORY_LINE, _STATUS_LINE = 6, 7  # of postmaster.pid
-=======
-_STATUS_LINE = 7
->>>>>>> transaction
 
 
 class PostgresServer(Server):
@@ -124,7 +110,6 @@ class PostgresServer(Server):
                 literal = self.password.replace("'", "''")
                 self.sql(f"ALTER USER {self.user} PASSWORD '{literal}'")
 
-<<<<<<< HEAD
     def crash(self, random: Random) -> None:
         """Kill one of its processes but the first, as out-of-memory killers do, and wait until it has recovered.
 
@@ -144,8 +129,6 @@ class PostgresServer(Server):
             subprocess.run([program(("ipcrm",), "util-linux"), "-m", segment], capture_output=True, check=False)  # noqa: S603
         super().close()
 
-=======
->>>>>>> transaction
     @property
     def _data(self) -> Path:
         return self.folder / "data"
@@ -196,10 +179,7 @@ class PostgresServer(Server):
         return finished.stdout
 
     _polite_signal = signal.SIGINT  # a "fast shutdown": disconnects clients, writes a checkpoint
-<<<<<<< HEAD
     _last_signal = signal.SIGQUIT  # an "immediate" one: gives its shared memory back, and writes nothing
-=======
->>>>>>> transaction
 
     def _user(self) -> str | None:
         return unprivileged_user()

@@ -39,10 +39,7 @@ class Proxy:
         self._server, self._quiet = server, quiet
         self._held: HeldPort | None = None
         self._listener: socket.socket | None = None
-<<<<<<< HEAD
         self._acceptor: threading.Thread | None = None
-=======
->>>>>>> transaction
         self._lock = threading.Lock()
         self._passages: set[Passage] = set()
         self._threads: list[threading.Thread] = []
@@ -112,22 +109,15 @@ class Proxy:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
             listener.close()
-<<<<<<< HEAD
         if self._acceptor:
             self._acceptor.join(_PATIENCE_SECONDS)  # the connection that it may have in hand is to break, too
-=======
->>>>>>> transaction
         self.cut()
 
     def accept(self) -> None:
         """Accept connections, where they were refused."""
         if self._listener is None:
             self._listener = socket.create_server(self.address, backlog=128)
-<<<<<<< HEAD
             self._acceptor = self._begin(self._accept_from, self._listener)
-=======
-            self._begin(self._accept_from, self._listener)
->>>>>>> transaction
 
     def black_hole(self) -> None:
         """Accept connections and requests, pass nothing on, and answer nothing; nothing breaks either.
@@ -180,19 +170,12 @@ class Proxy:
                     return cut
         return None
 
-<<<<<<< HEAD
     def _begin(self, run: Callable[..., None], *arguments: object) -> threading.Thread:
-=======
-    def _begin(self, run: Callable[..., None], *arguments: object) -> None:
->>>>>>> transaction
         thread = threading.Thread(target=run, args=arguments, daemon=True)
         self._threads = [each for each in self._threads if each.is_alive()]
         self._threads.append(thread)
         thread.start()
-<<<<<<< HEAD
         return thread
-=======
->>>>>>> transaction
 
     def _accept_from(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):

@@ -12,10 +12,7 @@ from servers._redis import BUS_ABOVE, RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-<<<<<<< HEAD
     from random import Random
-=======
->>>>>>> transaction
 
 _MASTERS = 3
 _SLOTS = 16_384
@@ -99,7 +96,6 @@ class RedisCluster(Group[RedisServer]):
         message = f"no node serves {key!r} now"
         raise LookupError(message)
 
-<<<<<<< HEAD
     def kill_a_master(self, random: Random) -> RedisServer:
         """Kill a master, wait until a replica serves its slots, and give the one that was killed."""
         killed = random.choice(self.masters)
@@ -111,8 +107,6 @@ class RedisCluster(Group[RedisServer]):
     def _serves_all(self) -> bool:
         return all(_state(node).get("cluster_slots_ok") == str(_SLOTS) for node in self.nodes if node.is_running)
 
-=======
->>>>>>> transaction
     def flush(self) -> None:
         """Remove all keys."""
         for node in self.masters:
@@ -147,7 +141,6 @@ def _own_line(node: RedisServer) -> str:
     return next(line for line in lines if "myself" in line)
 
 
-<<<<<<< HEAD
 def _state(node: RedisServer) -> dict[str, str]:
     """Give what a node says of the cluster and of its replication; nothing where it doesn't answer."""
     with contextlib.suppress(OSError, _resp.RedisReplyError), node.connect() as connection:
@@ -163,15 +156,3 @@ def _is_whole(node: RedisServer) -> bool:
     known = state.get("cluster_known_nodes") == str(2 * _MASTERS)
     follows = state.get("master_link_status", "up") == "up"
     return served and known and follows
-=======
-def _is_whole(node: RedisServer) -> bool:
-    with contextlib.suppress(OSError, _resp.RedisReplyError):
-        with node.connect() as connection:
-            cluster = _resp.fields(connection.command("CLUSTER", "INFO"))
-            replication = _resp.fields(connection.command("INFO", "replication"))
-        served = cluster["cluster_state"] == "ok" and cluster["cluster_slots_ok"] == str(_SLOTS)
-        known = cluster["cluster_known_nodes"] == str(2 * _MASTERS)
-        follows = replication.get("master_link_status", "up") == "up"
-        return served and known and follows
-    return False
->>>>>>> transaction

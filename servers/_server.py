@@ -151,12 +151,8 @@ class Server(ABC):
     def close(self) -> None:
         """End it at once and remove what it left; does nothing the second time."""
         if self.is_running:
-<<<<<<< HEAD
             _keeper.end(self.process_id, self._last_signal)
             self._await_end()
-=======
-            self.kill()
->>>>>>> transaction
         self._reap()
         if "_held" in self.__dict__:
             self._held.release()
@@ -184,10 +180,7 @@ class Server(ABC):
     # ---------------------------------------------------------------- how
 
     _polite_signal = signal.SIGTERM
-<<<<<<< HEAD
     _last_signal = signal.SIGKILL
-=======
->>>>>>> transaction
 
     def _popen(self, command: list[str]) -> subprocess.Popen[bytes]:
         user = self._user()
@@ -205,11 +198,7 @@ class Server(ABC):
                 group=group_id,
                 extra_groups=[] if user else None,
             )
-<<<<<<< HEAD
         _keep.keep("process", f"{process.pid} {self._last_signal:d}")
-=======
-        _keep.keep("process", process.pid)
->>>>>>> transaction
         if process.stdin is not None:
             process.stdin.write(b"go\n")
             process.stdin.close()
@@ -231,11 +220,7 @@ class Server(ABC):
     def _reap(self) -> None:
         if self._process is not None:
             self._process.wait()
-<<<<<<< HEAD
             _keep.forget("process", f"{self._process.pid} {self._last_signal:d}")
-=======
-            _keep.forget("process", self._process.pid)
->>>>>>> transaction
             self._process = None
 
     def _trouble(self, what: str) -> str:
