@@ -1,8 +1,8 @@
 """Outlives the process that started servers, however that one ends, and ends them then.
 
 A program of its own: `python _keeper.py STARTER`. It is told on stdin what there is, a line for each thing:
-`+process PID SIGNAL`, `-process PID SIGNAL`, `+folder PATH`, `-folder PATH`. When stdin ends, or its parent is no longer
-the starter (a fork of which may hold stdin open), it ends the processes and removes the folders that are left.
+`+process PID SIGNAL`, `-process PID SIGNAL`, `+folder PATH`, `-folder PATH`. When stdin ends, or its parent is another
+than the starter (a fork of which may hold stdin open), it ends the processes and removes the folders that are left.
 """
 
 from __future__ import annotations
