@@ -64,7 +64,7 @@ lint: setup ## Format and lint checks of Rust, Python and shell
 .PHONY: types
 types: setup ## Check the types: mypy strict, pyright, and the native module against its stub
 	@echo "==> mypy --strict"
-	@.venv/bin/mypy python tests/typing scripts examples chaos
+	@.venv/bin/mypy python tests/typing tests/servers tests/servers_fixtures.py scripts examples chaos servers
 	@echo "==> pyright on tests/typing"
 	@.venv/bin/basedpyright
 	@echo "==> stubtest on the native module"
@@ -73,9 +73,9 @@ types: setup ## Check the types: mypy strict, pyright, and the native module aga
 		idempotency_manager._core
 
 .PHONY: rust-test
-rust-test: ## Test the core and the stores, with no Python interpreter
+rust-test: python ## Test the core and the stores, with no Python interpreter in them
 	@echo "==> cargo test --no-default-features"
-	@scripts/cargo_test.sh --quiet --no-default-features
+	@$(PYTHON) -m servers run -- scripts/cargo_test.sh --quiet --no-default-features
 
 .PHONY: shuttle
 shuttle: ## Test the memory store under many thread interleavings

@@ -11,6 +11,8 @@ from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 from idempotency_manager import IdempotencyManager, get_manager
 from idempotency_manager._default import set_manager
 
+pytest_plugins = ["tests.servers_fixtures"]  # pytest takes this line from the outermost conftest only
+
 
 def _enter_page(names: dict[str, Any]) -> None:
     # A page may write files and configure the default manager; the next one is to see neither.

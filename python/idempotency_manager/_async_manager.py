@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ._batch import BatchOutcome
     from ._core import Attempt, CacheInfo, CheckResult, IdempotencyRecord, IdempotencyStats
     from ._duration import Duration
-    from ._signatures import CallOptions
+    from ._signatures import CallOptions, Transactional, TransactionOptions
     from ._types import State
 
     A = TypeVar("A", bound=ActionLike)
@@ -145,6 +145,43 @@ class AsyncIdempotencyManager(BaseManager):
         return self._core.claim(action, self._options(ttl, options))
 
     aclaim = claim
+
+    if TYPE_CHECKING:
+
+        @overload
+        def execute_in_transaction(
+            self,
+            connection: Transactional,
+            action: ActionLike,
+            executor: Callable[[], Awaitable[T]],
+            *,
+            ttl: Duration | None = None,
+            **options: Unpack[TransactionOptions],
+        ) -> Coroutine[Any, Any, T]: ...
+        @overload
+        def execute_in_transaction(
+            self,
+            connection: Transactional,
+            action: ActionLike,
+            executor: Callable[[], T],
+            *,
+            ttl: Duration | None = None,
+            **options: Unpack[TransactionOptions],
+        ) -> Coroutine[Any, Any, T]: ...
+
+    def execute_in_transaction(
+        self,
+        connection: Transactional,
+        action: ActionLike,
+        executor: Callable[[], Any],
+        *,
+        ttl: Duration | None = None,
+        **options: Unpack[TransactionOptions],
+    ) -> Coroutine[Any, Any, Any]:
+        """See `IdempotencyManager.aexecute_in_transaction`."""
+        return self._in_transaction(connection, action, executor, ttl, options)
+
+    aexecute_in_transaction = execute_in_transaction
 
     async def check_executed(self, key: str, /) -> CheckResult:
         """See `IdempotencyManager.check_executed`."""

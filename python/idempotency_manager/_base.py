@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._batch import BatchOutcome, Plan
     from ._config import IdempotencyConfig
     from ._duration import Duration
-    from ._signatures import Decorator, FunctionOptions, Idempotent, Settings
+    from ._signatures import Decorator, FunctionOptions, Idempotent, Settings, Transactional
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -34,6 +34,7 @@ class BaseManager:
     def __init__(self, store: str | None = None, /, **config: Unpack[Settings]) -> None:
         store = config.pop("store", store)
         self._config = make_config(store, config)
+        del store  # a traceback with the names of its frames would show the password
         scalars, policies = native_settings(self._config)
         self._core = Core(place(store_url(self._config), self._config.namespace), scalars, policies)
 
@@ -53,6 +54,7 @@ class BaseManager:
             ConfigurationError: A field is unknown or can't have its value; nothing changes then.
         """
         changed = replaced(self._config, config)
+        del config  # as above
         self._core.configure(place(store_url(changed), changed.namespace), *native_settings(changed))
         self._config = changed
 
@@ -106,6 +108,22 @@ class BaseManager:
 
         refuse_generator(executor)
         return Runner(plan, executor, positive("concurrency", concurrency)).run()
+
+    async def _in_transaction(
+        self,
+        connection: Transactional,
+        action: ActionLike,
+        executor: Callable[[], Any],
+        ttl: Duration | None,
+        options: Mapping[str, Any],
+    ) -> Any:
+        from ._transaction import SharedTransaction, transaction_options  # noqa: PLC0415 - only for those who use it
+        from ._transaction_drive import adrive  # noqa: PLC0415
+
+        refuse_generator(executor)
+        read = transaction_options(ttl, options)
+        call = SharedTransaction(self._core, self._config, connection, action, read, awaits=True)
+        return await adrive(call.execute(executor))
 
     def start_auto_cleanup(self) -> None:
         """Start the removal of expired records in the background, at every `cleanup_interval`."""

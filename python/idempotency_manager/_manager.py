@@ -13,7 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
-    from sqlite3 import Connection
     from types import TracebackType
     from typing import Any, Self, TypeVar, Unpack, overload
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from ._batch import BatchOutcome
     from ._core import Attempt, CacheInfo, CheckResult, IdempotencyRecord, IdempotencyStats
     from ._duration import Duration
-    from ._signatures import CallOptions, TransactionOptions
+    from ._signatures import CallOptions, Transactional, TransactionOptions
     from ._types import State
 
     A = TypeVar("A", bound=ActionLike)
@@ -225,7 +224,7 @@ class IdempotencyManager(BaseManager):
 
     def execute_in_transaction(
         self,
-        connection: Connection,
+        connection: Transactional,
         action: ActionLike,
         executor: Callable[[], T],
         *,
@@ -235,35 +234,81 @@ class IdempotencyManager(BaseManager):
         """Run the executor once, and keep its result in the connection's own transaction, beside the rows it writes.
 
         Rows and record are committed together or not at all. Where no transaction is open, one is begun (`BEGIN
-        IMMEDIATE`), and committed or rolled back at the end. In one that is open, what the executor did is undone if it
+        IMMEDIATE` in SQLite), and committed or rolled back at the end. In one that is open, what the executor did is undone if it
         raises, and the rest is left to whoever began it. The record lies in the connection's database, not in this
         manager's store.
 
         Args:
-            connection: A `sqlite3.Connection`, whose database the executor writes to through the same connection.
+            connection: A `sqlite3.Connection`, a `psycopg.Connection`, or a `Connection` or `Session` of SQLAlchemy for
+                PostgreSQL. The executor writes to its database through the same connection.
             action: The action, as an `Action` or a mapping with its fields.
             executor: What writes the rows; takes nothing, and neither commits nor rolls back.
             ttl: How long the result is kept; `default_ttl` if None.
-            **options: `on_in_doubt`, `not_executed_on`, `replay_errors`, `result_type` or `codec`, in place of the
-                configured ones.
+            **options: `on_in_doubt`, `not_executed_on`, `replay_errors`, `result_type` or `codec`, and with PostgreSQL
+                `on_concurrent`, in place of the configured ones.
 
         Returns:
             The executor's own return value, or an equal one of the same type that an earlier call had.
 
         Raises:
             ConfigurationError: The connection's type is not known here, or it can't be used.
-            AlreadyInProgressError: A store's caller is at it, in the same database.
-            InDoubtError: Nobody knows whether the effect happened.
+            AlreadyInProgressError: A store's caller is at it in the same database, or another transaction has not ended
+                in time.
+            InDoubtError: Nobody knows whether the effect happened, or the connection broke during the commit.
             ParamsMismatchError: The key is taken by other params.
             StoreUnavailableError: The database can't be written; nothing was executed, or it is undone.
             TransactionEndedError: The executor ended the transaction; the error carries the result.
         """
         from ._transaction import SharedTransaction, transaction_options  # noqa: PLC0415 - only for those who use it
+        from ._transaction_drive import drive  # noqa: PLC0415
 
         _check_executor(executor)
-        read = transaction_options(ttl, options)
-        result: T = SharedTransaction(self._core, self._config, connection, action, read).execute(executor)
+        call = SharedTransaction(self._core, self._config, connection, action, transaction_options(ttl, options))
+        result: T = drive(call.execute(executor))
         return result
+
+    if TYPE_CHECKING:
+
+        @overload
+        def aexecute_in_transaction(
+            self,
+            connection: Transactional,
+            action: ActionLike,
+            executor: Callable[[], Awaitable[T]],
+            *,
+            ttl: Duration | None = None,
+            **options: Unpack[TransactionOptions],
+        ) -> Coroutine[Any, Any, T]: ...
+        @overload
+        def aexecute_in_transaction(
+            self,
+            connection: Transactional,
+            action: ActionLike,
+            executor: Callable[[], T],
+            *,
+            ttl: Duration | None = None,
+            **options: Unpack[TransactionOptions],
+        ) -> Coroutine[Any, Any, T]: ...
+
+    def aexecute_in_transaction(
+        self,
+        connection: Transactional,
+        action: ActionLike,
+        executor: Callable[[], Any],
+        *,
+        ttl: Duration | None = None,
+        **options: Unpack[TransactionOptions],
+    ) -> Coroutine[Any, Any, Any]:
+        """Do the same as `execute_in_transaction` in an asyncio task, over an asynchronous connection.
+
+        Args:
+            connection: A `psycopg.AsyncConnection`, or an `AsyncConnection` or `AsyncSession` of SQLAlchemy.
+            action: The action.
+            executor: What writes the rows; awaited if what it returns can be.
+            ttl: How long the result is kept.
+            **options: As for `execute_in_transaction`.
+        """
+        return self._in_transaction(connection, action, executor, ttl, options)
 
     # ---------------------------------------------------------------- by hand
 

@@ -93,9 +93,17 @@ class CallOptions(TypedDict, total=False):
     result_type: Any
     codec: Codec | None
 
+class Transactional(Protocol):
+    """What has a transaction, as far as a checker can tell who may lack the clients: which ones serve is known at run time."""
+
+    def commit(self) -> Any: ...
+    def rollback(self) -> Any: ...
+    def close(self) -> Any: ...
+
 class TransactionOptions(TypedDict, total=False):
     """The options of one call in a transaction beside its `ttl`; None stands for what is configured."""
 
+    on_concurrent: OnConcurrent | None
     on_in_doubt: OnInDoubt | None
     not_executed_on: tuple[type[BaseException], ...] | None
     replay_errors: tuple[type[Exception], ...] | None

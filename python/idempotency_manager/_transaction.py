@@ -2,19 +2,20 @@
 
 The order of the statements is the promise:
 
-    BEGIN IMMEDIATE               unless the caller has begun
-    …                             the tables are made, the key is looked up
-    SAVEPOINT outer               undone to if anything fails from here on
-    INSERT the record, in progress
-    SAVEPOINT inner               gone if the executor ends the transaction
+    BEGIN                         unless the caller has begun
+    …                             the right to write is taken, the tables are made
+    SAVEPOINT                     undone to if anything fails from here on
+    INSERT the record, in progress, or look at the one that is there: from here on nobody else gets at it
     the executor
-    RELEASE inner
+    …                             is it still the same transaction?
     UPDATE the record, completed
-    RELEASE outer
+    RELEASE
     COMMIT                        unless the caller has begun
 
 Nobody else sees the record in progress, but where the executor commits by itself. Then that is what is known: it
 began, and if its process dies or its lease lapses, it is in doubt.
+
+What a call does is written once, as a generator of steps: see `_transaction_drive`, which takes them.
 """
 
 from __future__ import annotations
@@ -24,10 +25,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from ._config import store_url
-from ._core import claim_owner, columns_of_failure, meet_row, record_of_row, run_as_current, tell, warn
+from ._core import (
+    claim_owner,
+    columns_of_failure,
+    enter_execution,
+    leave_execution,
+    meet_row,
+    record_of_row,
+    tell,
+    warn,
+)
 from ._options import microseconds, read_options
 from ._transaction_answers import Answers
-from ._transaction_backend import backend_for
+from ._transaction_backend import CommitLostError, KeyBusyError, backend_for
 from ._transaction_inside import entered
 from ._transaction_row import Named, Row
 from ._types import NOT_EXECUTED, State
@@ -35,7 +45,6 @@ from .exceptions import (
     AlreadyInProgressError,
     ConfigurationError,
     InDoubtError,
-    InvalidActionError,
     ParamsMismatchError,
     TransactionEndedError,
 )
@@ -50,6 +59,7 @@ if TYPE_CHECKING:
     from ._core import Core, IdempotencyRecord
     from ._duration import Duration
     from ._transaction_backend import Backend
+    from ._transaction_drive import Steps
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -59,8 +69,12 @@ _TWO_LIBRARIES = (
     "library than the connection, and two in one process undo each other's locks, which can damage the file; call it "
     'on a manager with another store, such as IdempotencyManager("memory://")'
 )
+_COMMIT_LOST = (
+    "Rows and record are both in {}, or neither is. There is nothing to resolve: make the same call on a new connection, "
+    "and it is answered or executed"
+)
+_NOTHING_TO_WAIT_FOR = "nobody else is at it where this transaction writes, so there is nothing to wait for"
 _ELSEWHERE = {
-    "on_concurrent": "nobody else is at it where this transaction writes, so there is nothing to wait for",
     "in_doubt_on": "what fails is undone with the transaction, so no exception leaves a doubt",
     "latch": "what fails is undone with the transaction, so there is no moment from which on it is in doubt",
 }
@@ -74,8 +88,18 @@ def transaction_options(ttl: Duration | None, options: Mapping[str, Any]) -> dic
     """
     for name, why in _ELSEWHERE.items():
         if options.get(name):
-            raise ConfigurationError(f"{name} is no option of execute_in_transaction: {why}; leave it out")
+            raise _no_option(name, why)
     return {"ttl": ttl, **options}
+
+
+def _no_option(name: str, why: str) -> ConfigurationError:
+    return ConfigurationError(f"{name} is no option of execute_in_transaction: {why}; leave it out")
+
+
+_NO_WAIT = 50_000
+"""How long a call waits that would rather not, in microseconds: a lock that is held for less holds nobody up."""
+_LATE = 1_000_000_000
+"""How long it may take to get a key, in nanoseconds, until the times on the record are too old."""
 
 
 @dataclass(slots=True)
@@ -101,14 +125,25 @@ class SharedTransaction:
     """One call, in the transaction that is open on the caller's connection or in one of its own."""
 
     def __init__(
-        self, core: Core, config: IdempotencyConfig, connection: Any, action: ActionLike, options: Mapping[str, Any]
+        self,
+        core: Core,
+        config: IdempotencyConfig,
+        connection: Any,
+        action: ActionLike,
+        options: Mapping[str, Any],
+        *,
+        awaits: bool = False,
     ) -> None:
         self._began = time.perf_counter_ns()
         read = read_options(options, config.lease)
         self._core = core
         self._config = config
         self._named = Named.of(core, action)
-        self._backend: Backend = backend_for(connection, config.namespace)
+        patient = read.get("on_concurrent", config.on_concurrent) == "wait"
+        self._wait = microseconds(config.wait_timeout) if patient else _NO_WAIT
+        self._backend: Backend = backend_for(connection, config.namespace, self._wait, awaits=awaits)
+        if "on_concurrent" in read and not self._backend.waits:
+            raise _no_option("on_concurrent", _NOTHING_TO_WAIT_FOR)
         url = store_url(config)
         if url.scheme == "sqlite" and self._backend.is_file(url.path):
             raise ConfigurationError(_TWO_LIBRARIES.format(self._backend.shown()))
@@ -118,13 +153,16 @@ class SharedTransaction:
         self._not_executed_on = read.get("not_executed_on", config.not_executed_on)
         replay_errors = read.get("replay_errors", config.replay_errors)
         self._answers = Answers(read.get("codec", config.codec), read.get("converter"), replay_errors)
+        self._has_run = False
+        """Whether anything of the caller's has run in the transaction of this call."""
         self._end: _News | None = None
         """What there is to tell of an execution that has begun, should the call raise."""
 
-    def execute(self, executor: Callable[[], Any]) -> Any:
+    def execute(self, executor: Callable[[], Any]) -> Steps[Any]:
         """Run the executor, or answer from the record."""
         try:
-            answer = self._answer(executor)
+            with entered(self._backend.place, self._named.key):
+                answer = yield from self._answer(executor)
         except BaseException:
             self._tell(self._end)
             raise
@@ -133,19 +171,44 @@ class SharedTransaction:
             raise answer.error
         return answer.value
 
-    def _answer(self, executor: Callable[[], Any]) -> _Answer:
-        with entered(self._backend.place, self._named.key):
+    def _answer(self, executor: Callable[[], Any]) -> Steps[_Answer]:
+        while True:
             try:
-                if self._owns:
-                    self._backend.begin()
-                answer = self._look(executor)
-                if self._owns and self._backend.is_open():
-                    self._backend.commit()
-            except BaseException:
-                if self._owns:
-                    self._backend.rollback()
-                raise
+                return (yield from self._attempt(executor))
+            except Exception as error:
+                again = self._owns and not self._has_run and self._backend.is_transient(error)
+                if not again or self._waited() > self._wait:
+                    raise
+
+    def _attempt(self, executor: Callable[[], Any]) -> Steps[_Answer]:
+        try:
+            if self._owns:
+                yield from self._backend.begin()
+            answer = yield from self._look(executor)
+            if self._owns and self._backend.is_open():
+                yield from self._commit(answer)
+        except BaseException:
+            if self._owns:
+                yield from self._backend.rollback()
+            raise
         return answer
+
+    def _commit(self, answer: _Answer) -> Steps[None]:
+        try:
+            yield from self._backend.commit()
+        except CommitLostError as lost:
+            if answer.news is None or answer.news.kind != "executed":
+                return  # it was only counted, or is found again
+            doubt = _in_doubt(answer.news.row, "the connection broke during COMMIT")
+            self._end = _News("in_doubt", doubt, is_there=False)
+            raise InDoubtError(self._record(doubt), _COMMIT_LOST.format(self._backend.shown())) from lost.__cause__
+        except Exception:
+            raise
+        except BaseException as error:  # Ctrl-C, or a task that is cancelled: it may have been committed
+            if answer.news is not None and answer.news.kind == "executed":
+                error.add_note(f"It came during COMMIT. {_COMMIT_LOST.format(self._backend.shown())}")
+                self._end = _News("in_doubt", answer.news.row, is_there=False)
+            raise
 
     def _tell(self, news: _News | None) -> None:
         if news is None:
@@ -154,31 +217,62 @@ class SharedTransaction:
         record, took = None, None
         if self._config.on_event is not None:
             record = self._record(news.row) if news.is_there else None
-            took = None if news.kind == "replayed" else (time.perf_counter_ns() - self._began) // 1000
+            took = None if news.kind == "replayed" else self._waited()
         tell(self._core, news.kind, self._named, news.row.attempts, record, took)
+
+    def _waited(self) -> int:
+        return (time.perf_counter_ns() - self._began) // 1000
 
     def _record(self, row: Row) -> IdempotencyRecord:
         return record_of_row(row, self._now(), self._answers.codec)
 
     # ---------------------------------------------------------------- the record that is there
 
-    def _look(self, executor: Callable[[], Any]) -> _Answer:
+    def _look(self, executor: Callable[[], Any]) -> Steps[_Answer]:
         """Find the answer in the record that is there, or run for one."""
-        self._backend.prepare()
-        now = self._now()
-        if self._config.enable_auto_cleanup:
-            self._backend.sweep(now)
-        row = self._backend.find(self._named.key)
-        if row is None:
-            return self._run(executor, self._begun(1))
+        yield from self._backend.prepare()
+        savepoint = yield from self._backend.save()
+        try:
+            row, is_new = yield from self._take()
+            if is_new:
+                return (yield from self._run(executor, row, savepoint))
+            return (yield from self._meet(executor, row, savepoint))
+        except KeyBusyError as busy:
+            yield from self._backend.undo(savepoint)
+            raise self._busy() from busy.__cause__
+        except BaseException:
+            yield from self._backend.undo(savepoint)
+            raise
+
+    def _take(self) -> Steps[tuple[Row, bool]]:
+        began = time.perf_counter_ns()
+        row, is_new = yield from self._backend.take(self._begun(1))
+        if is_new and time.perf_counter_ns() - began > _LATE:  # it was waited for
+            row = self._begun(1, row.fence)
+            yield from self._backend.claim(row)
+        return row, is_new
+
+    def _busy(self) -> AlreadyInProgressError:
+        """Say that another transaction has the key; all that is known of it is that it has begun."""
+        error = AlreadyInProgressError(self._record(self._begun(1)), timedelta(microseconds=self._waited()))
+        error.add_note(
+            f"Another transaction in {self._backend.shown()} has this key, and has neither been committed nor rolled "
+            "back. Its record can't be seen as yet: what this error's record says of its claim is a guess"
+        )
+        return error
+
+    def _meet(self, executor: Callable[[], Any], row: Row, savepoint: Any) -> Steps[_Answer]:
         checks = self._config.include_params_in_key or self._config.verify_params
         fingerprint = self._named.fingerprint if checks else None
-        met, attempts = meet_row(row, fingerprint, now, self._on_in_doubt != "raise")
+        met, attempts = meet_row(row, fingerprint, self._now(), self._on_in_doubt != "raise")
         if met == "run":
-            return self._run(executor, self._begun(attempts))
+            return (yield from self._claim_and_run(executor, self._begun(attempts, row.fence), savepoint))
         if met == "take_over":
-            return self._take_over(executor, row, attempts)
-        self._backend.count(row.fence)
+            return (yield from self._take_over(executor, row, attempts, savepoint))
+        if met == "busy" and not self._owns:
+            yield from self._backend.undo(savepoint)  # whoever has it must be able to finish it
+        else:
+            yield from self._backend.release(savepoint)
         return self._answered(met, replace(row, attempts=attempts))
 
     def _answered(self, met: str, row: Row) -> _Answer:
@@ -198,100 +292,108 @@ class SharedTransaction:
         if hasattr(error, "record"):
             error.add_note(
                 f"The record lies in {self._backend.shown()}, not in this manager's store: settle it here by "
-                "on_in_doubt=, or in another process by a manager or the command line on that file"
+                f"on_in_doubt=, or {self._backend.elsewhere}"
             )
         return error
 
-    def _take_over(self, executor: Callable[[], Any], row: Row, attempts: int) -> _Answer:
-        """Run again, or ask the reconciler: nobody else can meanwhile, for this transaction has the right to write."""
+    def _take_over(self, executor: Callable[[], Any], row: Row, attempts: int, savepoint: Any) -> Steps[_Answer]:
+        """Run again, or ask the reconciler: nobody else can meanwhile, for this transaction has the record."""
         found = NOT_EXECUTED
         if (reconciler := self._on_in_doubt) != "retry":
             record = self._record(row)
-            found = self._inside(attempts, lambda: reconciler(record))
-        # Numbered only now: a reconciler may have executed other actions.
-        begun = replace(self._begun(attempts), started_at=row.started_at)
+            found = yield from self._inside(attempts, lambda: reconciler(record))
+        begun = replace(self._begun(attempts, row.fence), started_at=row.started_at)
         if found is NOT_EXECUTED:
-            return self._run(executor, begun)
-        done = self._completed(begun, found)
-        self._backend.claim(done)
+            return (yield from self._claim_and_run(executor, begun, savepoint))
+        done = self._completed(replace(begun, fence=(yield from self._backend.next_fence(row.fence))), found)
+        yield from self._backend.claim(done)
+        yield from self._backend.release(savepoint)
         return _Answer(found, news=_News("resolved", done))
 
     # ---------------------------------------------------------------- the execution
 
-    def _run(self, executor: Callable[[], Any], row: Row) -> _Answer:
+    def _claim_and_run(self, executor: Callable[[], Any], begun: Row, savepoint: Any) -> Steps[_Answer]:
+        """Run over the record that is there, whose fence `begun` has."""
+        row = replace(begun, fence=(yield from self._backend.next_fence(begun.fence)))
+        yield from self._backend.claim(row)
+        return (yield from self._run(executor, row, savepoint))
+
+    def _run(self, executor: Callable[[], Any], row: Row, savepoint: Any) -> Steps[_Answer]:
+        """Run for a record that is in progress since the savepoint."""
+        if self._config.enable_auto_cleanup:
+            yield from self._backend.sweep(row.started_at)
         self._end = _News("failed", row, is_there=False)
-        outer, inner = f"idempotency_{row.fence}", f"idempotency_{row.fence}_executor"
-        self._backend.save(outer)
+        yield from self._backend.enter()
         try:
-            self._backend.claim(row)
-            self._backend.save(inner)
-            try:
-                result = self._inside(row.attempts, executor)
-            except BaseException as error:  # noqa: BLE001 - judged there, and raised again
-                return self._failed(row, outer, error)
-            done = self._completed(row, result)
-            if not self._backend.release(inner):
-                self._ended(done, result)
-            if not self._backend.finish(done):  # the executor has removed the record
-                self._backend.claim(done)
-            self._backend.release(outer)
-        except BaseException:
-            self._backend.undo(outer)
-            raise
+            result = yield from self._inside(row.attempts, executor)
+            yield from self._backend.flush()
+        except BaseException as error:  # noqa: BLE001 - judged there, and raised again
+            return (yield from self._failed(row, savepoint, error))
+        done = self._completed(row, result)
+        if not (yield from self._backend.leave()):
+            yield from self._ended(done, result)
+        if not (yield from self._backend.finish(done)):  # the executor has removed the record
+            yield from self._backend.claim(done)
+        yield from self._backend.release(savepoint)
         return _Answer(result, news=_News("executed", done))
 
-    def _inside(self, attempts: int, body: Callable[[], Any]) -> Any:
-        return _at_hand(run_as_current(self._named.key, attempts, microseconds(self._config.lease), body))
+    def _inside(self, attempts: int, body: Callable[[], Any]) -> Steps[Any]:
+        self._has_run = True
+        execution = enter_execution(self._named.key, attempts, microseconds(self._config.lease))
+        try:
+            return (yield body)
+        finally:
+            leave_execution(execution)
 
-    def _failed(self, row: Row, outer: str, error: BaseException) -> _Answer:
+    def _failed(self, row: Row, savepoint: Any, error: BaseException) -> Steps[_Answer]:
         """Undo what the executor did. Its exception is raised, and recorded where it is an answer."""
-        if not self._backend.undo(outer):
-            self._broken_off(row, error)
+        if not (yield from self._backend.undo(savepoint)):
+            yield from self._broken_off(row, error)
         elif isinstance(error, self._answers.replay_errors) and not isinstance(error, self._not_executed_on):
             failed = self._answers.failed(self._over(row, State.FAILED), error)
-            self._backend.claim(failed)
+            yield from self._backend.claim(failed)
             return _Answer(error=error, news=_News("failed", failed))
         raise error
 
-    def _ended(self, done: Row, result: object) -> NoReturn:
+    def _ended(self, done: Row, result: object) -> Steps[NoReturn]:
         """Record what is known after the executor has ended the transaction that it ran in."""
-        recorded = self._record_apart(done)
+        recorded = yield from self._record_apart(done)
         if recorded:
             self._end = _News("executed", done)
         problem = "the executor ended its transaction, so row and record were not kept together"
         warn(problem, self._named, done.attempts)
         raise TransactionEndedError(self._named.key, result, recorded=recorded)
 
-    def _broken_off(self, row: Row, error: BaseException) -> None:
+    def _broken_off(self, row: Row, error: BaseException) -> Steps[None]:
         """Leave in doubt what was committed in part; what the database itself rolled back has not happened."""
         error_type, text, _ = columns_of_failure(error)
-        doubt = replace(row, state=str(State.IN_DOUBT), lease_until=None, error=f"{error_type}: {text}")
-        if self._record_apart(doubt):
+        doubt = _in_doubt(row, f"{error_type}: {text}")
+        if (yield from self._record_apart(doubt)):
             error.add_note("The executor had committed before it raised this: some of it may have happened, in doubt")
             self._end = _News("in_doubt", doubt)
 
-    def _record_apart(self, row: Row) -> bool:
+    def _record_apart(self, row: Row) -> Steps[bool]:
         """Write the end of a record in the transaction that is open now, or in one of its own."""
         alone = not self._backend.is_open()
         try:
             if alone:
-                self._backend.begin()
-            recorded = self._backend.finish(row)
+                yield from self._backend.begin()
+            recorded = yield from self._backend.finish(row)
             if recorded and (alone or self._owns):
-                self._backend.commit()
+                yield from self._backend.commit()
             elif alone:
-                self._backend.rollback()
+                yield from self._backend.rollback()
         except Exception:  # noqa: BLE001 - closed, out of reach, a constraint: the error that follows has what is known
             return False
         return recorded
 
     # ---------------------------------------------------------------- rows
 
-    def _begun(self, attempts: int) -> Row:
+    def _begun(self, attempts: int, fence: int = 0) -> Row:
         now, named = self._now(), self._named
         owner, owner_process = claim_owner()
         return Row(
-            fence=self._backend.next_fence(),
+            fence=fence,
             key=named.key,
             state=str(State.IN_PROGRESS),
             signal_id=named.signal_id,
@@ -318,23 +420,14 @@ class SharedTransaction:
 
     def _now(self) -> int:
         clock = self._config.clock
-        return time.time_ns() // 1000 if clock is None else (clock.now() - _EPOCH) // timedelta(microseconds=1)
-
-
-def _at_hand(value: Any) -> Any:
-    """Refuse what is still to come: it is no result, and what it will do belongs to no transaction.
-
-    Raises:
-        InvalidActionError: It is an awaitable.
-    """
-    if not hasattr(type(value), "__await__"):
-        return value
-    if hasattr(value, "close"):
-        value.close()  # a coroutine: it has not run, so nothing has happened
-    raise InvalidActionError(
-        "the executor returned a coroutine or another awaitable, which no transaction can wait for"
-    )
+        return self._backend.now() if clock is None else (clock.now() - _EPOCH) // timedelta(microseconds=1)
 
 
 def _later(now: int, span: int) -> int:
     return min(now + span, 2**63 - 1)
+
+
+def _in_doubt(row: Row, why: str) -> Row:
+    """Make of a record, begun or done, one of which nobody knows more."""
+    end = {"lease_until": None, "executed_at": None, "result": None}
+    return replace(row, state=str(State.IN_DOUBT), error=why, **end)

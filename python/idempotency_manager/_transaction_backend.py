@@ -1,4 +1,4 @@
-"""The few statements that a database needs for sharing a caller's transaction, and which connection speaks which."""
+"""The few things that a database must do to share a caller's transaction, and which connection is of which."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from typing import Any
 
+    from ._transaction_drive import Steps
     from ._transaction_row import Row
 
 
@@ -18,8 +19,15 @@ class Backend(Protocol):
     """A caller's connection, as far as sharing its transaction goes.
 
     Every statement goes through that connection. What the database refuses is raised as an `IdempotencyError` that says
-    what to do, and nothing but `begin`, `commit` and `rollback` begins or ends a transaction.
+    what to do, but for errors that are about the caller's own rows or other transactions, which are raised as they are.
+    Nothing but `begin`, `commit` and `rollback` begins or ends a transaction.
     """
+
+    waits: bool
+    """Whether one key can be waited for; else a transaction has the whole database to itself."""
+
+    elsewhere: str
+    """Where else than here a record can be settled, for people: goes on after "settle it here, or"."""
 
     @property
     def place(self) -> Hashable:
@@ -34,70 +42,151 @@ class Backend(Protocol):
     def is_open(self) -> bool:
         """Tell whether a transaction is open; False on a connection that is closed."""
 
-    def begin(self) -> None:
-        """Begin a transaction that may write, at once."""
+    def now(self) -> int:
+        """Tell the time by the database's clock, in microseconds since 1970, once it is prepared."""
 
-    def commit(self) -> None:
-        """Commit it. An error that is about the caller's own rows is raised as it is."""
+    def begin(self) -> Steps[None]:
+        """Begin a transaction that may write."""
 
-    def rollback(self) -> None:
+    def commit(self) -> Steps[None]:
+        """Commit it.
+
+        Raises:
+            CommitLostError: Nobody knows whether it was committed.
+        """
+
+    def rollback(self) -> Steps[None]:
         """Undo it, if there is one."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> Steps[None]:
         """Be sure of the right to write and of the tables, in the open transaction.
 
         Raises:
             StoreUnavailableError: The transaction can't write, or the tables are of a newer version.
         """
 
-    def sweep(self, now: int) -> None:
+    def take(self, row: Row) -> Steps[tuple[Row, bool]]:
+        """Put this record down under a new fence, or count one more attempt of the one that the key has, expired or not.
+
+        Until the transaction ends, or is undone to before this, nobody else gets at the key's record.
+
+        Returns:
+            The record as it was put down, and True; or the one that was there, uncounted, and False.
+
+        Raises:
+            KeyBusyError: Another transaction has taken the key, and has not ended in time.
+        """
+
+    def sweep(self, now: int) -> Steps[None]:
         """Remove a few finished records whose time was over before `now`: more than one call adds."""
 
-    def find(self, key: str) -> Row | None:
-        """Read the key's record, expired or not."""
+    def next_fence(self, than: int) -> Steps[int]:
+        """Give a number above every fence that was ever issued here, and above this one."""
 
-    def next_fence(self) -> int:
-        """Give a number above every fence that was ever issued here."""
-
-    def claim(self, row: Row) -> None:
+    def claim(self, row: Row) -> Steps[None]:
         """Put the record down under its own fence, in place of any other of its key."""
 
-    def finish(self, row: Row) -> bool:
+    def finish(self, row: Row) -> Steps[bool]:
         """Write the end of the record that has this fence; False if there is none."""
 
-    def count(self, fence: int) -> None:
-        """Count one more attempt."""
-
-    def save(self, name: str) -> None:
+    def save(self) -> Steps[Any]:
         """Set a savepoint."""
 
-    def release(self, name: str) -> bool:
-        """Keep what was done since the savepoint; False if it is gone: the transaction that had it has ended."""
+    def release(self, savepoint: Any) -> Steps[None]:
+        """Forget a savepoint, and keep what was done since."""
 
-    def undo(self, name: str) -> bool:
-        """Undo what was done since the savepoint, and release it; False as for `release`."""
+    def undo(self, savepoint: Any) -> Steps[bool]:
+        """Undo what was done since the savepoint, and forget it; False if the transaction that had it has ended."""
+
+    def enter(self) -> Steps[None]:
+        """Note that an executor is about to run."""
+
+    def flush(self) -> Steps[None]:
+        """Write what the executor has left unwritten. What is raised here is the executor's."""
+
+    def leave(self) -> Steps[bool]:
+        """Note that the executor has returned; False if it has ended the transaction that it was in."""
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Tell whether a transaction that ended so would come through if it ran again from its start."""
 
 
-def backend_for(connection: Any, namespace: str) -> Backend:
+class KeyBusyError(Exception):
+    """Another transaction has the key, and has not ended in time. Nobody outside of a call sees this."""
+
+
+class CommitLostError(Exception):
+    """The connection broke during the commit. Nobody outside of a call sees this."""
+
+
+def backend_for(connection: Any, namespace: str, wait: int, *, awaits: bool) -> Backend:
     """Choose by the connection's type.
+
+    Args:
+        connection: The caller's.
+        namespace: Keeps applications apart that share a database.
+        wait: How long to wait for a key, in microseconds.
+        awaits: Whether the call can await.
 
     Raises:
         ConfigurationError: It is of no type that is known here, or can't be used.
     """
-    for cls in type(connection).__mro__:
-        opener = _BACKENDS.get((cls.__module__.partition(".")[0], cls.__qualname__))
-        if opener is not None:
-            return opener(connection, namespace)
     given = f"{type(connection).__module__}.{type(connection).__qualname__}"
+    for cls in type(connection).__mro__:
+        name = f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
+        if name in _REGISTRIES:
+            return backend_for(connection(), namespace, wait, awaits=awaits)
+        known = _BACKENDS.get(name)
+        if known is None:
+            continue
+        opener, is_asynchronous = known
+        if is_asynchronous and not awaits:
+            raise ConfigurationError(f"connection: {given} is asynchronous; use aexecute_in_transaction with it")
+        if awaits and not is_asynchronous:
+            raise ConfigurationError(
+                f"connection: {given} would block the event loop; give an asynchronous connection, or call "
+                "IdempotencyManager.execute_in_transaction in a thread, with a connection that the thread has made"
+            )
+        return opener(connection, namespace, wait)
     problem = f"connection: {given} is no connection whose transaction can be shared"
-    raise ConfigurationError(f"{problem}; give a sqlite3.Connection of the standard library")
+    raise ConfigurationError(
+        f"{problem}; give a sqlite3.Connection of the standard library, a psycopg 3 connection, or a connection or "
+        "session of SQLAlchemy"
+    )
 
 
-def _sqlite(connection: Any, namespace: str) -> Backend:
-    from ._transaction_sqlite import SqliteBackend  # noqa: PLC0415 - only for those who have such a connection
+# Each imports its client only for those who have such a connection.
+
+
+def _sqlite(connection: Any, namespace: str, _wait: int) -> Backend:
+    from ._transaction_sqlite import SqliteBackend  # noqa: PLC0415
 
     return SqliteBackend(connection, namespace)
 
 
-# By name, so that no client is imported for those who use another.
-_BACKENDS: dict[tuple[str, str], Callable[[Any, str], Backend]] = {("sqlite3", "Connection"): _sqlite}
+def _psycopg(connection: Any, namespace: str, wait: int) -> Backend:
+    from ._transaction_postgres import PostgresBackend  # noqa: PLC0415
+    from ._transaction_psycopg import PsycopgLink  # noqa: PLC0415
+
+    return PostgresBackend(PsycopgLink(connection), namespace, wait)
+
+
+def _sqlalchemy(connection: Any, namespace: str, wait: int) -> Backend:
+    from ._transaction_postgres import PostgresBackend  # noqa: PLC0415
+    from ._transaction_sqlalchemy import SqlAlchemyLink  # noqa: PLC0415
+
+    return PostgresBackend(SqlAlchemyLink(connection), namespace, wait)
+
+
+# By name, so that no client is imported for those who use another; True: it is asynchronous.
+_BACKENDS: dict[str, tuple[Callable[[Any, str, int], Backend], bool]] = {
+    "sqlite3.Connection": (_sqlite, False),
+    "psycopg.Connection": (_psycopg, False),
+    "psycopg.AsyncConnection": (_psycopg, True),
+    "sqlalchemy.Connection": (_sqlalchemy, False),
+    "sqlalchemy.Session": (_sqlalchemy, False),
+    "sqlalchemy.AsyncConnection": (_sqlalchemy, True),
+    "sqlalchemy.AsyncSession": (_sqlalchemy, True),
+}
+_REGISTRIES = {"sqlalchemy.scoped_session", "sqlalchemy.async_scoped_session"}
+"""What gives the current session when it is called."""

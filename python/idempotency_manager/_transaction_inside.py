@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 from .exceptions import ReentrantCallError
@@ -41,4 +41,5 @@ def entered(place: Hashable, key: str) -> Iterator[None]:
         yield
     finally:
         own.over = True
-        _RUNNING.reset(token)
+        with suppress(ValueError):  # a coroutine may be closed in another context, where there is nothing to leave
+            _RUNNING.reset(token)

@@ -1,7 +1,8 @@
-"""The tables of records in a user's own SQLite database: the same that the embedded durable store makes in its file."""
+"""The tables of records in a user's own database: the same that a store makes there."""
 
 from __future__ import annotations
 
+import re
 from sqlite3 import complete_statement
 
 from ._core import sqlite_schema
@@ -19,3 +20,29 @@ def statements() -> Iterator[str]:
         if complete_statement(statement):
             yield statement
             statement = ""
+
+
+def postgres_statements() -> Iterator[str]:
+    """Give the statements that make the tables in PostgreSQL, one by one: some drivers take no more at once."""
+    return (found.group().strip() for found in _STATEMENT.finditer(postgres_schema()) if found["code"])
+
+
+def postgres_schema() -> str:  # until the native half has it
+    from pathlib import Path
+
+    folder = Path(__file__).parents[2] / "src/store/postgres"
+    return (folder / "schema.sql").read_text() + (folder / "functions.sql").read_text()
+
+
+_STATEMENT = re.compile(
+    r"""
+    (?: \s+ | --[^\n]* )*                    # space and comments before it
+    (?P<code> (?:
+        \$(?P<tag>\w*)\$ .*? \$(?P=tag)\$   # the body of a function
+        | '(?: [^'] | '' )*'
+        | --[^\n]*
+        | [^;]
+    )* ) ;
+    """,
+    re.VERBOSE | re.DOTALL,
+)

@@ -9,6 +9,10 @@ every text as bytes. Statements that control transactions are written out, becau
 from __future__ import annotations
 
 import sqlite3
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
 from os import fsdecode
 from os.path import samefile
 
@@ -21,6 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
     from typing import Any
+
+    from ._transaction_drive import Steps
 
 _OLDEST = (3, 37, 0)
 """The first SQLite with STRICT tables."""
@@ -74,10 +80,20 @@ SELECT max(coalesce((SELECT max(fence) FROM main.idempotency_records), 0),
 # Takes the right to write without touching a page.
 _LOCK = "UPDATE main.idempotency_meta SET value = value WHERE 0"
 _MISSING = "no such table: main.idempotency_meta"
+_NUMBERS_OF_SAVEPOINTS = count(1)
+
+
+@dataclass(slots=True)
+class _Savepoint:
+    name: str
+    is_over: bool = False
 
 
 class SqliteBackend:
     """See `Backend`."""
+
+    waits = False  # whoever may write here has the whole database
+    elsewhere = "in another process by a manager or the command line on that file"
 
     def __init__(self, connection: sqlite3.Connection, namespace: str) -> None:
         if sqlite3.sqlite_version_info < _OLDEST:
@@ -85,11 +101,16 @@ class SqliteBackend:
             raise ConfigurationError(f"{found}; sharing a transaction takes 3.37 or newer: use a newer Python build")
         self._connection = connection
         self._namespace = namespace
+        self._around_executor: _Savepoint | None = None
         self._file = ""
         self._file = self._find_file()
 
     def _find_file(self) -> str:
-        for _, name, file in self._run("look at the connection", "PRAGMA database_list"):
+        try:
+            listed = self._execute("PRAGMA database_list")
+        except sqlite3.Error as error:
+            raise self._translate(error, "look at the connection") from error
+        for _, name, file in listed:
             if name in ("main", b"main"):
                 return fsdecode(file) if isinstance(file, str | bytes) else str(file)
         return ""
@@ -117,70 +138,83 @@ class SqliteBackend:
         except sqlite3.ProgrammingError:
             return False
 
-    def begin(self) -> None:
+    def now(self) -> int:
         """See `Backend`."""
-        self._run("begin a transaction", "BEGIN IMMEDIATE")
+        return time.time_ns() // 1000
 
-    def commit(self) -> None:
+    def begin(self) -> Steps[None]:
+        """See `Backend`. At once with the right to write."""
+        yield from self._run("begin a transaction", "BEGIN IMMEDIATE")
+
+    def commit(self) -> Steps[None]:
         """See `Backend`."""
         try:
-            self._raw("COMMIT")
+            yield from self._raw("COMMIT")
         except sqlite3.IntegrityError:  # a deferred constraint of the caller's own rows
             raise
         except sqlite3.Error as error:
             raise self._translate(error, "commit") from error
 
-    def rollback(self) -> None:
+    def rollback(self) -> Steps[None]:
         """See `Backend`."""
         if self.is_open():
-            self._run("roll back", "ROLLBACK")
+            yield from self._run("roll back", "ROLLBACK")
 
-    def prepare(self) -> None:
+    def prepare(self) -> Steps[None]:
         """See `Backend`."""
         doing = "write in this transaction"
         try:
-            if not self._lock():
-                self._create()
+            if not (yield from self._lock()):
+                yield from self._create()
         except sqlite3.Error as error:
             raise self._translate(error, doing) from error
-        [(version, namespace)] = self._run(doing, _ABOUT, (self._namespace,))
+        [(version, namespace)] = yield from self._run(doing, _ABOUT, (self._namespace,))
         if version > SQLITE_SCHEMA_VERSION:
             problem = (
                 f"the tables in {self.shown()} are of version {version}, and this package knows {SQLITE_SCHEMA_VERSION}"
             )
             raise StoreUnavailableError(f"{problem}: upgrade idempotency-manager. Nothing was executed")
         if namespace is None:
-            self._run(doing, _NAMESPACE, (self._namespace,))
+            yield from self._run(doing, _NAMESPACE, (self._namespace,))
 
-    def _lock(self) -> bool:
+    def _lock(self) -> Steps[bool]:
         """Take the right to write before anything is read, for what was read can't be written after others wrote."""
         try:
-            self._raw(_LOCK)
+            yield from self._raw(_LOCK)
         except sqlite3.OperationalError as error:
             if str(error) == _MISSING:
                 return False
             raise
         return True
 
-    def _create(self) -> None:
+    def _create(self) -> Steps[None]:
         first, *others = statements()
         try:
-            self._raw(first)
+            yield from self._raw(first)
         except sqlite3.OperationalError as error:
             # Somebody else has made them since they were looked for, and had the right to write meanwhile.
-            if "already exists" in str(error) and self._lock():
+            if "already exists" in str(error) and (yield from self._lock()):
                 return
             raise
         for statement in others:
-            self._raw(statement)
+            yield from self._raw(statement)
 
-    def sweep(self, now: int) -> None:
-        """See `Backend`."""
-        self._run("remove expired records", _SWEEP, (self._namespace, now))
+    def take(self, row: Row) -> Steps[tuple[Row, bool]]:
+        """See `Backend`. The right to write keeps everybody else away."""
+        found = yield from self._find(row.key)
+        if found is not None:
+            yield from self._run("count the call", _COUNT, (found.fence,))
+            return found, False
+        numbered = replace(row, fence=(yield from self.next_fence(0)))
+        yield from self.claim(numbered)
+        return numbered, True
 
-    def find(self, key: str) -> Row | None:
+    def sweep(self, now: int) -> Steps[None]:
         """See `Backend`."""
-        found = self._run("read the record", _FIND, (key, self._namespace))
+        yield from self._run("remove expired records", _SWEEP, (self._namespace, now))
+
+    def _find(self, key: str) -> Steps[Row | None]:
+        found = yield from self._run("read the record", _FIND, (key, self._namespace))
         if not found:
             return None
         *values, is_text, letter = found[0]
@@ -191,50 +225,69 @@ class SqliteBackend:
                 fields[name] = fields[name].decode(encoding)
         return Row(**fields)
 
-    def next_fence(self) -> int:
+    def next_fence(self, than: int) -> Steps[int]:
         """See `Backend`."""
-        return int(self._run("number the claim", _NEXT_FENCE)[0][0])
+        [(fence,)] = yield from self._run("number the claim", _NEXT_FENCE)
+        return max(int(fence), than + 1)
 
-    def claim(self, row: Row) -> None:
+    def claim(self, row: Row) -> Steps[None]:
         """See `Backend`."""
         values = {name: getattr(row, name) for name in _COLUMNS}
-        self._run("write the record", _CLAIM, {"namespace": self._namespace, **values})
+        yield from self._run("write the record", _CLAIM, {"namespace": self._namespace, **values})
 
-    def finish(self, row: Row) -> bool:
+    def finish(self, row: Row) -> Steps[bool]:
         """See `Backend`."""
         values = {name: getattr(row, name) for name in _END}
-        return bool(self._run("write the record", _FINISH, {"fence": row.fence, **values}))
+        return bool((yield from self._run("write the record", _FINISH, {"fence": row.fence, **values})))
 
-    def count(self, fence: int) -> None:
+    def save(self) -> Steps[_Savepoint]:
         """See `Backend`."""
-        self._run("count the call", _COUNT, (fence,))
+        savepoint = _Savepoint(f"idempotency_{next(_NUMBERS_OF_SAVEPOINTS)}")
+        yield from self._run("set a savepoint", f"SAVEPOINT {savepoint.name}")
+        return savepoint
 
-    def save(self, name: str) -> None:
+    def release(self, savepoint: _Savepoint) -> Steps[None]:
         """See `Backend`."""
-        self._run("set a savepoint", f"SAVEPOINT {name}")
+        yield from self._end("RELEASE", savepoint)
 
-    def release(self, name: str) -> bool:
+    def undo(self, savepoint: _Savepoint) -> Steps[bool]:
         """See `Backend`."""
-        return self._end("RELEASE", name)
+        if savepoint.is_over:
+            return False
+        return (yield from self._end("ROLLBACK TO", savepoint)) and (yield from self._end("RELEASE", savepoint))
 
-    def undo(self, name: str) -> bool:
+    def enter(self) -> Steps[None]:
+        """See `Backend`. The savepoint is gone if the executor ends the transaction."""
+        self._around_executor = yield from self.save()
+
+    def flush(self) -> Steps[None]:
+        """See `Backend`. What was executed is written."""
+        yield from ()
+
+    def leave(self) -> Steps[bool]:
         """See `Backend`."""
-        return self._end("ROLLBACK TO", name) and self._end("RELEASE", name)
+        assert self._around_executor is not None  # noqa: S101 - it was entered
+        return (yield from self._end("RELEASE", self._around_executor))
 
-    def _end(self, verb: str, name: str) -> bool:
+    def is_transient(self, _error: BaseException) -> bool:
+        """See `Backend`. Whoever may write is alone."""
+        return False
+
+    def _end(self, verb: str, savepoint: _Savepoint) -> Steps[bool]:
         try:
-            self._raw(f"{verb} {name}")
+            yield from self._raw(f"{verb} {savepoint.name}")
         except sqlite3.ProgrammingError:  # closed meanwhile
             return False
         except sqlite3.Error as error:
-            if str(error) == f"no such savepoint: {name}":
+            if str(error) == f"no such savepoint: {savepoint.name}":
                 return False
             raise self._translate(error, "end a savepoint") from error
+        savepoint.is_over = verb == "RELEASE"
         return True
 
     # ---------------------------------------------------------------- statements and their errors
 
-    def _raw(self, statement: str, values: Any = ()) -> list[Any]:
+    def _execute(self, statement: str, values: Any = ()) -> list[Any]:
         """Run a statement with a cursor of the plainest kind, whatever the connection's class makes of `cursor()`."""
         cursor = sqlite3.Connection.cursor(self._connection)
         try:
@@ -243,9 +296,12 @@ class SqliteBackend:
         finally:
             cursor.close()
 
-    def _run(self, doing: str, statement: str, values: Any = ()) -> list[Any]:
+    def _raw(self, statement: str, values: Any = ()) -> Steps[list[Any]]:
+        return (yield partial(self._execute, statement, values))
+
+    def _run(self, doing: str, statement: str, values: Any = ()) -> Steps[list[Any]]:
         try:
-            return self._raw(statement, values)
+            return (yield from self._raw(statement, values))
         except sqlite3.Error as error:
             raise self._translate(error, doing) from error
 

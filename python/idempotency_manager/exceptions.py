@@ -147,15 +147,12 @@ class InDoubtError(IdempotencyError):
 
     record: IdempotencyRecord
 
-    def __init__(self, record: IdempotencyRecord) -> None:
+    def __init__(self, record: IdempotencyRecord, ways_out: str | None = None) -> None:
         """Name what ran, when and where, what broke it off, and the ways out."""
         reason = f" It was broken off by {record.error}." if record.error else ""
         super().__init__(
             f"{_what(record)} was started and never finished, so nobody here knows whether it happened: "
-            f"{_claimed(record)}.{reason} Look at {_place(record)}, then say what you found: "
-            f"resolve_in_doubt({record.key!r}, result=…) if it happened, "
-            f"resolve_in_doubt({record.key!r}, not_executed=True) if it did not; "
-            "or give on_in_doubt= a callable that looks for itself",
+            f"{_claimed(record)}.{reason} {ways_out or _ways_out_of_doubt(record)}",
         )
         self.record = record
 
@@ -361,6 +358,15 @@ def _what(record: IdempotencyRecord) -> str:
     where = f" on {record.target!r}" if record.target else ""
     asked = f" for signal {record.signal_id!r}" if record.signal_id else ""
     return f"{named}{where}{asked} (key {record.key!r})"
+
+
+def _ways_out_of_doubt(record: IdempotencyRecord) -> str:
+    return (
+        f"Look at {_place(record)}, then say what you found: "
+        f"resolve_in_doubt({record.key!r}, result=…) if it happened, "
+        f"resolve_in_doubt({record.key!r}, not_executed=True) if it did not; "
+        "or give on_in_doubt= a callable that looks for itself"
+    )
 
 
 def _claimed(record: IdempotencyRecord) -> str:

@@ -107,22 +107,24 @@ impl Execution {
         Ok(Self { key, attempts, running, lease: Span::default(), latch, over: AtomicBool::new(false), outer, codec })
     }
 
-    /// Runs a body as the execution of a key that a transaction protects: as long as it is open nobody can take the
-    /// action over, so its lease is always a whole one.
-    pub(super) fn in_transaction<'py>(
-        py: Python<'py>,
+    /// Makes the execution of a key that a transaction protects the current one: as long as it is open nobody can take the
+    /// action over, so its lease is always a whole one. Answers with what [`leave`](Self::leave) takes.
+    pub(super) fn enter_in_transaction(
+        py: Python<'_>,
         key: &str,
         attempts: u32,
         lease: Span,
-        body: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<(Py<Self>, Py<PyAny>)> {
         let execution = Py::new(py, Self { lease, ..Self::new(py, key.into(), attempts, None, false, None)? })?;
         let token = EXECUTION.set(execution.bind(py))?;
-        let result = body.call0();
+        Ok((execution, token))
+    }
+
+    /// Ends an execution that was entered, and makes the one around it the current one.
+    pub(super) fn leave(py: Python<'_>, execution: &Py<Self>, token: &Py<PyAny>) {
         execution.get().end();
         // What can't be left is not there any more, and the body has run.
         drop(EXECUTION.reset(token.bind(py)));
-        result
     }
 
     /// It has ended: what still runs in a copy of its context is no longer a part of it.

@@ -33,6 +33,7 @@ mod objects;
 mod once;
 mod operation;
 mod outcome;
+mod place;
 mod resumed;
 mod rules;
 mod runtime;

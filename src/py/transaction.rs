@@ -211,10 +211,17 @@ fn claim_owner() -> (String, String) {
     (engine::owner().as_ref().into(), ProcessIdentity::current().text().as_ref().into())
 }
 
-/// Runs a body as the current execution of a key, the whole of its lease before it.
+/// Makes an execution of a key the current one, the whole of its lease before it; `leave_execution` takes the answer.
 #[pyfunction]
-fn run_as_current<'py>(key: &str, attempts: u32, lease: u64, body: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    Execution::in_transaction(body.py(), key, attempts, Span::from_micros(lease), body)
+fn enter_execution(py: Python<'_>, key: &str, attempts: u32, lease: u64) -> PyResult<(Py<Execution>, Py<PyAny>)> {
+    Execution::enter_in_transaction(py, key, attempts, Span::from_micros(lease))
+}
+
+/// Ends what `enter_execution` began.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "an argument that is made of a Python object belongs to the call")]
+fn leave_execution(py: Python<'_>, entered: (Py<Execution>, Py<PyAny>)) {
+    Execution::leave(py, &entered.0, &entered.1);
 }
 
 /// Tells the log and the listener of a manager what became of a call; `took` in microseconds.
@@ -264,7 +271,8 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(column_of_result, module)?)?;
     module.add_function(wrap_pyfunction!(columns_of_failure, module)?)?;
     module.add_function(wrap_pyfunction!(claim_owner, module)?)?;
-    module.add_function(wrap_pyfunction!(run_as_current, module)?)?;
+    module.add_function(wrap_pyfunction!(enter_execution, module)?)?;
+    module.add_function(wrap_pyfunction!(leave_execution, module)?)?;
     module.add_function(wrap_pyfunction!(tell, module)?)?;
     module.add_function(wrap_pyfunction!(warn, module)?)
 }
