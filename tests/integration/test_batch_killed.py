@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from signal import SIGINT
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.integration.conftest import Start
+    from tests.integration.programs import Lock
 
 COUNT = 150
 WINDOW = 16
@@ -107,3 +109,28 @@ def test_ctrl_c_leaves_the_one_in_doubt_that_it_interrupted(start: Start, durabl
     replayed, ran, doubtful = run_again(durable, in_a_thread)
     assert (len(replayed), doubtful) == (40, ["40"])
     assert len(ran) == COUNT - 41
+
+
+WAITING = """
+    manager = im.IdempotencyManager(STORE, lease="1h")
+    say("ready")
+    heard()
+    try:
+        manager.execute_many([action(number) for number in range(20)], say)
+    except KeyboardInterrupt:
+        say("interrupted")
+    say(manager.stats().in_progress)
+"""
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_ctrl_c_ends_the_wait_for_a_claim_and_leaves_none_behind(start: Start, lock: Lock) -> None:
+    owner = start(WAITING, options="?busy_timeout=25s")
+    assert owner.hear() == "ready"
+    lock.take()
+    owner.tell()
+    time.sleep(0.3)  # there is nothing to be seen of one that waits for a lock
+    owner.send(SIGINT)
+    assert owner.hear(within=10) == "interrupted"
+    lock.leave()
+    assert owner.hear_all() == [0]
