@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     Subject: TypeAlias = "Connection | Session"
 
 
+_AS_IT_IS: dict[str, Any] = {"no_parameters": True}
+
+
 @cache
 def _clause(statement: str) -> sqlalchemy.TextClause:
     return sqlalchemy.text(re.sub(r"%\((\w+)\)s", r":\1", statement))
@@ -102,7 +105,10 @@ class SqlAlchemyLink:
 
         def body(subject: Subject) -> list[Any]:
             connection = subject.connection() if isinstance(subject, Session) else subject
-            result = connection.execute(_clause(statement), values)
+            if values is None:  # nothing in it is a mark for a value
+                result: sqlalchemy.CursorResult[Any] = connection.exec_driver_sql(statement, None, _AS_IT_IS)
+            else:
+                result = connection.execute(_clause(statement), values)
             return [tuple(row) for row in result] if result.returns_rows else []
 
         rows: list[Any] = yield partial(self._in_it, body)

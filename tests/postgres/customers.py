@@ -27,6 +27,7 @@ class Customer:
     """One connection, and what an application does with it."""
 
     is_async = False
+    driver = ""
 
     def __init__(self, url: str) -> None:
         self.url = url
