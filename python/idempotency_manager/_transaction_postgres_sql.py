@@ -6,6 +6,8 @@ registered for other types changes either.
 
 from __future__ import annotations
 
+import re
+
 from ._transaction_row import Row
 
 TYPE_CHECKING = False
@@ -90,6 +92,8 @@ DELETE FROM idempotency_records WHERE (namespace, key) IN (
 _ESCAPE = "\U0010ffff"
 """PostgreSQL's text holds no NUL: this and 0 stand for one, and this twice for itself."""
 
+_ESCAPED = re.compile(f"{_ESCAPE}([0{_ESCAPE}])")
+
 
 def _without_nul(text: str) -> str:
     return text.replace(_ESCAPE, _ESCAPE * 2).replace("\0", f"{_ESCAPE}0")
@@ -112,7 +116,7 @@ def row_of(answer: Sequence[str | None]) -> Row:
     fields: dict[str, Any] = dict(zip(_COLUMNS, answer, strict=False))
     for name in _PLAIN:
         if fields[name] is not None:
-            fields[name] = fields[name].replace(f"{_ESCAPE}0", "\0").replace(_ESCAPE * 2, _ESCAPE)
+            fields[name] = _ESCAPED.sub(lambda found: "\0" if found[1] == "0" else _ESCAPE, fields[name])
     for name in _NUMBERS:
         if fields[name] is not None:
             fields[name] = int(fields[name])
