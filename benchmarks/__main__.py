@@ -34,6 +34,10 @@ TOPICS = (
     "sqlite_group_commit",
     "sqlite_duplicate",
     "sqlite_scale",
+    "redis_calls",
+    "redis_tasks",
+    "postgres_calls",
+    "postgres_tasks",
 )
 DISTRIBUTIONS = (
     "idempotency-manager",
@@ -45,6 +49,10 @@ DISTRIBUTIONS = (
     "diskcache",
     "exactly-once",
     "dbos",
+    "redis",
+    "hiredis",
+    "psycopg",
+    "psycopg-pool",
 )
 ROUNDS, QUICK_ROUNDS = 15, 3
 

@@ -2,6 +2,9 @@
 
     python -m chaos --store sqlite --seconds 30
 
+Where the store is a server (redis, redis-cluster, redis-sentinel, postgres), that is struck too: killed with SIGKILL
+and started again on what it had flushed to disk, crashed, or its master killed or stopped until another one leads.
+
 The rule that makes "exactly once" true here, and that any reconciler needs:
 
 - *It happened* may be said by anyone, at any time: the effect is in the ledger.
@@ -17,6 +20,13 @@ no call for the action but its own is open. Otherwise it raises, and the action 
 
 The record's owner could not answer that: it is the newest holder, and a stopped one may stand behind it.
 
+A store that can't be reached says so in one of two ways, and workers tell the ledger: StoreUnavailableError says that
+the effect did not happen; ResultNotRecordedError says that it did, and that the record doesn't tell of it: the action
+is in doubt, until a reconciler looks. What replication may lose is told apart from what nothing may lose. With
+`wait_replicas=1` a claim outlives the master that granted it, so no action is begun twice unknown to everybody. But a
+completion isn't waited for, so it may be undone by a failover: then the action is in doubt again, and is counted
+(`undone`), and no effect may come of it.
+
 The ledger prevents nothing: it counts whatever arrives. The control run sends the same deliveries to the same ledger
 under the same kills and stops, without this package, and its duplicates show it.
 
@@ -28,4 +38,5 @@ under the same kills and stops, without this package, and its duplicates show it
     herd        starts the workers, kills, stops, wakes and replaces them
     settlement  after the last kill: settles what is in doubt, finishes the rest, audits
     stores      where the records are kept, by name
+    siege       what happens to a store's server meanwhile
 """

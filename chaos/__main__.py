@@ -22,7 +22,8 @@ from typing import Any
 from chaos.herd import Herd
 from chaos.lines import Line
 from chaos.settlement import Findings, duplicates, quiet_report, settle, time_to_begin
-from chaos.stores import STORES
+from chaos.siege import Siege
+from chaos.stores import STORES, Place
 from chaos.worker import Orders
 
 _ROOT = Path(__file__).parent.parent
@@ -37,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with TemporaryDirectory(prefix="chaos-") as temporary:
         folder = asked.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        with STORES[asked.store](folder) as url:
-            answer = _guarded(asked, url, folder, seed)
+        with STORES[asked.store](folder) as place:
+            answer = _guarded(asked, place, folder, seed)
         answer["control"] = _control(asked, folder, seed)
         wrong = _problems(answer)
         for line in (folder / "guarded.log").read_text(errors="replace").splitlines()[-20:] if wrong else ():
@@ -62,18 +63,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _guarded(asked: argparse.Namespace, url: str, folder: Path, seed: int) -> dict[str, Any]:
+def _guarded(asked: argparse.Namespace, place: Place, folder: Path, seed: int) -> dict[str, Any]:
     with _ledger(seed) as port:
-        orders = Orders(port, url, asked.lease, asked.threads, asked.tasks)
+        orders = Orders(port, place.url, asked.lease, asked.threads, asked.tasks)
         _say(f"{asked.workers} workers on {asked.store} for {asked.seconds:g} s, seed {seed}")
-        herd = _tormented(asked, orders, asked.seconds, folder / "guarded.log", seed)
-        _say(f"{dict(herd.counts)}; all workers are dead, settling")
+        herd = _tormented(asked, orders, asked.seconds, folder / "guarded.log", seed, place.siege)
+        _say(f"{dict(herd.counts | place.siege.counts)}; all workers are dead, settling")
         begin = time.monotonic()
-        found = settle(Line(port), url, asked.lease)
+        found = settle(Line(port), place, asked.lease)
         _say(f"settled in {time.monotonic() - begin:.1f} s")
         for name in found.suspects:
             _say(f"  {name}: {'; '.join(found.actions[name]['events'])}")
-    return _summary(asked, seed, herd, found)
+    return _summary(asked, seed, herd, found) | place.siege.counts
 
 
 def _control(asked: argparse.Namespace, folder: Path, seed: int) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def _control(asked: argparse.Namespace, folder: Path, seed: int) -> dict[str, An
     with _ledger(seed) as port:
         _say(f"the control, without this package, for {seconds:g} s")
         orders = Orders(port, None, asked.lease, asked.threads, asked.tasks)
-        herd = _tormented(asked, orders, seconds, folder / "control.log", seed)
+        herd = _tormented(asked, orders, seconds, folder / "control.log", seed, Siege({}))
         actions = quiet_report(Line(port))["actions"]
     return {
         "seconds": seconds,
@@ -92,9 +93,13 @@ def _control(asked: argparse.Namespace, folder: Path, seed: int) -> dict[str, An
     }
 
 
-def _tormented(asked: argparse.Namespace, orders: Orders, seconds: float, log: Path, seed: int) -> Herd:
+def _tormented(  # noqa: PLR0913, PLR0917 - all that there is to say
+    asked: argparse.Namespace, orders: Orders, seconds: float, log: Path, seed: int, siege: Siege
+) -> Herd:
     with Herd(json.dumps(asdict(orders)), asked.workers, log, seed) as herd:
-        herd.torment(seconds, asked.lease, time_to_begin(Line(orders.port)))
+        slowness = time_to_begin(Line(orders.port))
+        with siege.under(seed):
+            herd.torment(seconds, asked.lease, slowness)
     return herd
 
 
@@ -122,12 +127,14 @@ def _summary(asked: argparse.Namespace, seed: int, herd: Herd, found: Findings) 
         "calls": sum(history["calls"] for history in actions),
         "effects": sum(len(history["effects"]) for history in actions),
         "duplicates": found.duplicates,
+        "duplicates_not_reported": len(found.unreported),
         "lost": len(found.lost),
         "in_doubt": len(found.in_doubt),
         "reconciled": len(found.reconciled),
         "in_doubt_after_the_last_kill": len(found.doubts),
         "of_these_happened": len(found.happened),
         "died_after_sending": sum(history["left"] for history in actions),
+        "undone": len(found.undone),
         "forgotten": len(found.forgotten),
         "wrong_results": len(found.report["wrong"]),
         "deaths_unnoticed": len(found.unnoticed),

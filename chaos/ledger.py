@@ -8,6 +8,8 @@ from typing import Any
 
 DONE = frozenset({"executed", "replayed", "found"})
 """How a call may end that leaves nothing to do."""
+REPORTED = frozenset({"lease_lost", "not_recorded"})
+"""How a call may end that tells its worker: the effect happened, and the store does not say so."""
 
 
 @dataclass(slots=True)
@@ -36,6 +38,7 @@ class History:
         calls: How often it was delivered.
         acknowledged: The effect's number that a worker was given and has passed on.
         looks: How often a reconciler asked for it: the action was in doubt then.
+        reports: How often a worker was told that its effect is not what the store says.
         left: How often a worker went away (killed, or its answer lost) after it had asked for the effect.
         events: What happened in order, each after the number of the call that it belongs to.
     """
@@ -44,6 +47,7 @@ class History:
     calls: int = 0
     acknowledged: int | None = None
     looks: int = 0
+    reports: int = 0
     left: int = 0
     events: list[str] = field(default_factory=list)
 
@@ -102,6 +106,7 @@ class Ledger:
             return None
         history = self._histories[call.action]
         history.events.append(f"{call.id} ends: {outcome}")
+        history.reports += outcome in REPORTED
         if outcome not in DONE:
             return call.action
         if outcome == "executed" and call.overtaken:

@@ -7,6 +7,7 @@ from typing import Any
 
 from chaos.ledger import DONE
 from chaos.lines import Line
+from chaos.stores import Place
 from chaos.worker import action_of, has_latch, open_store, perform
 from idempotency_manager import IdempotencyManager, IdempotencyRecord, State
 
@@ -23,6 +24,7 @@ class Findings:
     Attributes:
         doubts: In doubt after the last kill.
         happened: Of these, the ones whose effect was in the ledger.
+        undone: A worker had passed the result on, and the store says no more than that the action was begun.
         forgotten: A worker had passed the result on, and the store no longer has it.
         unnoticed: Still "in progress" although every process that could be at it is dead.
         unfinished: Could not be finished.
@@ -33,6 +35,7 @@ class Findings:
 
     doubts: list[str] = field(default_factory=list)
     happened: list[str] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     unnoticed: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
@@ -44,6 +47,12 @@ class Findings:
     def duplicates(self) -> int:
         """Effects beyond the first of each action."""
         return duplicates(self.actions)
+
+    @property
+    def unreported(self) -> list[str]:
+        """Of the actions that were doubled, those of which nobody was told that they were in doubt."""
+        told = {*self.in_doubt, *(name for name, history in self.actions.items() if history["reports"])}
+        return [name for name, history in self.actions.items() if len(history["effects"]) > 1 and name not in told]
 
     @property
     def lost(self) -> list[str]:
@@ -105,16 +114,18 @@ def quiet_report(line: Line) -> Mapping[str, Any]:
     return report
 
 
-def settle(line: Line, url: str, lease: float) -> Findings:
+def settle(line: Line, place: Place, lease: float) -> Findings:
     """Settle and audit; every worker must be dead."""
     found = Findings(report=quiet_report(line))
     actions: Actions = found.report["actions"]
-    with open_store(url, lease) as manager:
+    if not place.sees_deaths:
+        time.sleep(lease)
+    with open_store(place.url, lease) as manager:
         records = {name: _record(manager, name) for name in actions}
         for name, record in records.items():
             acknowledged = actions[name]["acknowledged"]
             if acknowledged is not None and not _is_recorded(record, [acknowledged]):
-                found.forgotten.append(name)
+                (found.undone if record and place.may_undo else found.forgotten).append(name)
             if record and record.state is State.IN_PROGRESS and not has_latch(name):
                 found.unnoticed.append(name)
         _resolve(manager, actions, found)

@@ -25,11 +25,14 @@ from idempotency_manager import (
     IdempotencyManager,
     IdempotencyRecord,
     LeaseLostError,
+    ResultNotRecordedError,
+    StoreUnavailableError,
     current_execution,
 )
 
 _WAIT_SECONDS = 3.0
 _PREPARATION_SECONDS = 0.005
+_TRY_AGAIN_SECONDS = 0.1
 
 Answer = Mapping[str, Any]
 
@@ -54,8 +57,12 @@ class Orders:
 
 
 def open_store(url: str, lease: float) -> IdempotencyManager:
-    """Open a store with the settings that everybody uses here."""
-    return IdempotencyManager(url, namespace="chaos", lease=lease, wait_timeout=_WAIT_SECONDS)
+    """Open a store with the settings that everybody uses here, as soon as its server is there."""
+    while True:
+        try:
+            return IdempotencyManager(url, namespace="chaos", lease=lease, wait_timeout=_WAIT_SECONDS)
+        except StoreUnavailableError:
+            time.sleep(_TRY_AGAIN_SECONDS)
 
 
 def action_of(name: str) -> Action:
@@ -86,15 +93,11 @@ _OUTCOMES: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
     ("may_still_arrive", (MayStillArriveError,)),
     ("still_running", (AlreadyInProgressError,)),
     ("refused", (RefusedError,)),
+    ("not_recorded", (ResultNotRecordedError,)),
+    ("store_unavailable", (StoreUnavailableError,)),
     ("unexpected", (IdempotencyError,)),  # some of them are OSErrors too
     ("answer_lost", (OSError, HTTPException, EOFError)),
 )
-
-
-def outcome_of(error: Exception) -> dict[str, Any]:
-    """Say how a call ended that raised."""
-    outcome = next((word for word, kinds in _OUTCOMES if isinstance(error, kinds)), "unexpected")
-    return {"outcome": outcome, "detail": f"{type(error).__name__}: {error}"}
 
 
 class _Steps:
@@ -102,6 +105,13 @@ class _Steps:
 
     def __init__(self) -> None:
         self.looked = self.sent = False
+
+    def outcome_of(self, error: Exception) -> dict[str, Any]:
+        """Say how a call ended that raised."""
+        outcome = next((word for word, kinds in _OUTCOMES if isinstance(error, kinds)), "unexpected")
+        if outcome == "store_unavailable" and self.sent:  # that error says that nothing was done
+            outcome = "unexpected"
+        return {"outcome": outcome, "detail": f"{type(error).__name__}: {error}"}
 
     def outcome(self, result: Answer) -> dict[str, Any]:
         word = "executed" if self.sent else "found" if self.looked else "replayed"
@@ -140,7 +150,7 @@ def perform(line: Line, manager: IdempotencyManager | None, name: str) -> dict[s
             return steps.outcome(send())
         return steps.outcome(manager.execute(action_of(name), send, latch=has_latch(name), on_in_doubt=reconcile))
     except Exception as error:  # noqa: BLE001 - every outcome is told
-        return outcome_of(error)
+        return steps.outcome_of(error)
 
 
 async def perform_in_task(line: TaskLine, manager: IdempotencyManager | None, name: str) -> dict[str, Any]:
@@ -164,7 +174,7 @@ async def perform_in_task(line: TaskLine, manager: IdempotencyManager | None, na
             await manager.aexecute(action_of(name), send, latch=has_latch(name), on_in_doubt=reconcile)
         )
     except Exception as error:  # noqa: BLE001 - every outcome is told
-        return outcome_of(error)
+        return steps.outcome_of(error)
 
 
 def _work(port: int, manager: IdempotencyManager | None) -> None:

@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 # What takes minutes and depends on no interpreter: processes that are killed, disks that are full, commands, the demo.
 elsewhere=(
     --ignore=tests/cli
+    --ignore=tests/servers
     --ignore=tests/integration/test_chaos.py
     --ignore=tests/integration/test_demo.py
     --ignore=tests/integration/test_sqlite_crashes.py

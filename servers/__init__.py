@@ -1,7 +1,7 @@
 """Real servers for tests, benchmarks and chaos: private, on free ports of the loopback interface."""
 
 from servers._certificates import Certificates
-from servers._errors import MissingServerError, ServerError
+from servers._errors import MissingServerError, ServerError, postgresql_program, redis_program
 from servers._passage import Cut
 from servers._pgbouncer import PgBouncer
 from servers._postgres import PostgresServer
@@ -24,4 +24,6 @@ __all__ = [
     "RedisServer",
     "Server",
     "ServerError",
+    "postgresql_program",
+    "redis_program",
 ]

@@ -49,8 +49,8 @@ def _started(names: Sequence[str], stack: ExitStack) -> tuple[dict[str, str], li
     missing, lock = [], Lock()
 
     def start(name: str) -> tuple[str, str] | None:
-        server = KNOWN[name]()
         try:
+            server = KNOWN[name]()
             url = server.__enter__()
         except MissingServerError as error:
             missing.append(error)

@@ -40,6 +40,15 @@ def program(names: tuple[str, ...], package: str) -> str:
     raise MissingServerError(names[0], package)
 
 
+def redis_program() -> str:
+    """Give the path of the server of Redis, or of Valkey.
+
+    Raises:
+        MissingServerError: Neither is installed.
+    """
+    return program(("redis-server", "valkey-server"), "redis-server")
+
+
 def postgresql_program(name: str) -> str:
     """Give the path of a program of PostgreSQL's, of the newest version that is installed.
 

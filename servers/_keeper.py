@@ -1,8 +1,8 @@
 """Outlives the process that started servers, however that one ends, and ends them then.
 
 A program of its own: `python _keeper.py STARTER`. It is told on stdin what there is, a line for each thing:
-`+process PID`, `-process PID`, `+folder PATH`, `-folder PATH`. When stdin ends, or the starter's id is no longer its
-parent's (a fork of the starter may hold stdin open), it kills the processes and removes the folders that are left.
+`+process PID SIGNAL`, `-process PID SIGNAL`, `+folder PATH`, `-folder PATH`. When stdin ends, or its parent is another
+than the starter (a fork of which may hold stdin open), it ends the processes and removes the folders that are left.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 _LOOK_EVERY_SECONDS = 0.5
 _REMOVE_WITHIN_SECONDS = 3.0
+_END_WITHIN_SECONDS = 3.0
 
 
 def descendants(process: int) -> list[int]:
@@ -49,6 +50,26 @@ def kill(process: int) -> None:
     send(family, signal.SIGKILL)
 
 
+def end(process: int, number: signal.Signals) -> None:
+    """End a process at once: with a signal that lets it give back what the system would not, or it is killed."""
+    if number is not signal.SIGKILL:
+        send([process, *descendants(process)], signal.SIGCONT)  # one that is stopped hears nothing
+        send([process], number)
+        patience = time.monotonic() + _END_WITHIN_SECONDS
+        while _is_there(process) and time.monotonic() < patience:
+            time.sleep(0.002)
+    if _is_there(process):
+        kill(process)
+
+
+def _is_there(process: int) -> bool:
+    """Tell whether a process is there, and not dead and waiting to be buried."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def remove(folder: str) -> None:
     """Remove a folder in which processes that were just killed may still be writing."""
     end = time.monotonic() + _REMOVE_WITHIN_SECONDS
@@ -78,7 +99,8 @@ def _hear(starter: int) -> dict[str, set[str]]:
 def _main() -> None:
     kept = _hear(int(sys.argv[1]))
     for process in kept["process"]:
-        kill(int(process))
+        number, _, how = process.partition(" ")
+        end(int(number), signal.Signals(int(how)))
     for folder in kept["folder"]:
         remove(folder)
 

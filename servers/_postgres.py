@@ -10,25 +10,28 @@ import subprocess
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from servers._errors import ServerError, postgresql_program
+from servers import _keeper
+from servers._errors import ServerError, postgresql_program, program
 from servers._ports import HOST
 from servers._server import Server, unprivileged_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from random import Random
 
     from servers._certificates import Certificates
 
 _SETTINGS = {
     "listen_addresses": f"'{HOST}'",
     "shared_buffers": "32MB",
+    "dynamic_shared_memory_type": "mmap",  # files of its folder: nothing outlives a kill
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_connections": "200",
     "log_min_messages": "warning",
 }
-_STATUS_LINE = 7
+_SHARED_MEMORY_LINE, _STATUS_LINE = 6, 7  # of postmaster.pid
 
 
 class PostgresServer(Server):
@@ -107,6 +110,25 @@ class PostgresServer(Server):
                 literal = self.password.replace("'", "''")
                 self.sql(f"ALTER USER {self.user} PASSWORD '{literal}'")
 
+    def crash(self, random: Random) -> None:
+        """Kill one of its processes but the first, as out-of-memory killers do, and wait until it has recovered.
+
+        The first process ends all others then, and recovers from what is on disk.
+        """
+        recovered = "ready to accept connections"
+        before = self.log.count(recovered)
+        _keeper.send([random.choice(_keeper.descendants(self.process_id))], signal.SIGKILL)
+        self.wait_until(lambda: self.log.count(recovered) > before, "has recovered")
+
+    def close(self) -> None:
+        """End it at once and remove what it left; does nothing the second time."""
+        left = self._data / "postmaster.pid" if "folder" in self.__dict__ else None
+        if left and not self.is_running and left.exists():
+            # It was killed: the system keeps its shared memory, of which it keeps a note for its next start.
+            segment = left.read_text().splitlines()[_SHARED_MEMORY_LINE].split()[1]
+            subprocess.run([program(("ipcrm",), "util-linux"), "-m", segment], capture_output=True, check=False)  # noqa: S603
+        super().close()
+
     @property
     def _data(self) -> Path:
         return self.folder / "data"
@@ -157,6 +179,7 @@ class PostgresServer(Server):
         return finished.stdout
 
     _polite_signal = signal.SIGINT  # a "fast shutdown": disconnects clients, writes a checkpoint
+    _last_signal = signal.SIGQUIT  # an "immediate" one: gives its shared memory back, and writes nothing
 
     def _user(self) -> str | None:
         return unprivileged_user()

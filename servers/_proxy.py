@@ -39,6 +39,7 @@ class Proxy:
         self._server, self._quiet = server, quiet
         self._held: HeldPort | None = None
         self._listener: socket.socket | None = None
+        self._acceptor: threading.Thread | None = None
         self._lock = threading.Lock()
         self._passages: set[Passage] = set()
         self._threads: list[threading.Thread] = []
@@ -108,13 +109,15 @@ class Proxy:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
             listener.close()
+        if self._acceptor:
+            self._acceptor.join(_PATIENCE_SECONDS)  # the connection that it may have in hand is to break, too
         self.cut()
 
     def accept(self) -> None:
         """Accept connections, where they were refused."""
         if self._listener is None:
             self._listener = socket.create_server(self.address, backlog=128)
-            self._begin(self._accept_from, self._listener)
+            self._acceptor = self._begin(self._accept_from, self._listener)
 
     def black_hole(self) -> None:
         """Accept connections and requests, pass nothing on, and answer nothing; nothing breaks either.
@@ -167,11 +170,12 @@ class Proxy:
                     return cut
         return None
 
-    def _begin(self, run: Callable[..., None], *arguments: object) -> None:
+    def _begin(self, run: Callable[..., None], *arguments: object) -> threading.Thread:
         thread = threading.Thread(target=run, args=arguments, daemon=True)
         self._threads = [each for each in self._threads if each.is_alive()]
         self._threads.append(thread)
         thread.start()
+        return thread
 
     def _accept_from(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from servers import _resp
-from servers._errors import program
+from servers._errors import redis_program
 from servers._server import Server
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class RedisServer(Server):
         return _resp.fields(self.command("INFO", section))
 
     def _command(self) -> list[str]:
-        redis = program(("redis-server", "valkey-server"), "redis-server")
+        redis = redis_program()
         file = self.folder / "redis.conf"
         if not file.exists():  # afterwards CONFIG REWRITE may have changed it, which a sentinel uses
             file.write_text("\n".join(self._lines()) + "\n")

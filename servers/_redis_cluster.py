@@ -12,6 +12,7 @@ from servers._redis import BUS_ABOVE, RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from random import Random
 
 _MASTERS = 3
 _SLOTS = 16_384
@@ -95,6 +96,17 @@ class RedisCluster(Group[RedisServer]):
         message = f"no node serves {key!r} now"
         raise LookupError(message)
 
+    def kill_a_master(self, random: Random) -> RedisServer:
+        """Kill a master, wait until a replica serves its slots, and give the one that was killed."""
+        killed = random.choice(self.masters)
+        killed.kill()
+        witness = next(node for node in self.nodes if node.is_running)
+        witness.wait_until(lambda: len(self.masters) == _MASTERS and self._serves_all(), "sees a replica take over")
+        return killed
+
+    def _serves_all(self) -> bool:
+        return all(_state(node).get("cluster_slots_ok") == str(_SLOTS) for node in self.nodes if node.is_running)
+
     def flush(self) -> None:
         """Remove all keys."""
         for node in self.masters:
@@ -129,13 +141,18 @@ def _own_line(node: RedisServer) -> str:
     return next(line for line in lines if "myself" in line)
 
 
+def _state(node: RedisServer) -> dict[str, str]:
+    """Give what a node says of the cluster and of its replication; nothing where it doesn't answer."""
+    with contextlib.suppress(OSError, _resp.RedisReplyError), node.connect() as connection:
+        return _resp.fields(connection.command("CLUSTER", "INFO")) | _resp.fields(
+            connection.command("INFO", "replication")
+        )
+    return {}
+
+
 def _is_whole(node: RedisServer) -> bool:
-    with contextlib.suppress(OSError, _resp.RedisReplyError):
-        with node.connect() as connection:
-            cluster = _resp.fields(connection.command("CLUSTER", "INFO"))
-            replication = _resp.fields(connection.command("INFO", "replication"))
-        served = cluster["cluster_state"] == "ok" and cluster["cluster_slots_ok"] == str(_SLOTS)
-        known = cluster["cluster_known_nodes"] == str(2 * _MASTERS)
-        follows = replication.get("master_link_status", "up") == "up"
-        return served and known and follows
-    return False
+    state = _state(node)
+    served = state.get("cluster_state") == "ok" and state.get("cluster_slots_ok") == str(_SLOTS)
+    known = state.get("cluster_known_nodes") == str(2 * _MASTERS)
+    follows = state.get("master_link_status", "up") == "up"
+    return served and known and follows

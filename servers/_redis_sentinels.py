@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Self
 
 from servers import _resp
-from servers._errors import program
+from servers._errors import redis_program
 from servers._group import Group
 from servers._redis import RedisServer
 from servers._server import Server
@@ -63,7 +63,7 @@ class RedisSentinel(Server):
         return False
 
     def _command(self) -> list[str]:
-        redis = program(("redis-server", "valkey-server"), "redis-server")
+        redis = redis_program()
         file = self.folder / "sentinel.conf"
         if not file.exists():  # afterwards it is the sentinel's own, which keeps in it what it has learned
             file.write_text("\n".join(self._lines()) + "\n")

@@ -151,7 +151,8 @@ class Server(ABC):
     def close(self) -> None:
         """End it at once and remove what it left; does nothing the second time."""
         if self.is_running:
-            self.kill()
+            _keeper.end(self.process_id, self._last_signal)
+            self._await_end()
         self._reap()
         if "_held" in self.__dict__:
             self._held.release()
@@ -179,6 +180,7 @@ class Server(ABC):
     # ---------------------------------------------------------------- how
 
     _polite_signal = signal.SIGTERM
+    _last_signal = signal.SIGKILL
 
     def _popen(self, command: list[str]) -> subprocess.Popen[bytes]:
         user = self._user()
@@ -196,7 +198,7 @@ class Server(ABC):
                 group=group_id,
                 extra_groups=[] if user else None,
             )
-        _keep.keep("process", process.pid)
+        _keep.keep("process", f"{process.pid} {self._last_signal:d}")
         if process.stdin is not None:
             process.stdin.write(b"go\n")
             process.stdin.close()
@@ -218,7 +220,7 @@ class Server(ABC):
     def _reap(self) -> None:
         if self._process is not None:
             self._process.wait()
-            _keep.forget("process", self._process.pid)
+            _keep.forget("process", f"{self._process.pid} {self._last_signal:d}")
             self._process = None
 
     def _trouble(self, what: str) -> str:

@@ -1,17 +1,21 @@
-"""exactly-once (PyPI): `once` with the key that it derives from the arguments, over its memory or its SQLite store."""
+"""exactly-once (PyPI): `once` with the key that it derives from the arguments, over each of its stores."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from exactly_once import Store, once
+from exactly_once.stores.postgres import PostgresStore
+from exactly_once.stores.redis import RedisStore
 from exactly_once.stores.sqlite import SQLiteStore
 
 from benchmarks.workload import create_card, create_card_later
 
 from . import Peer
+from .hand_written import TTL_S
 from .on_disk import FULL, Guarded
+from .on_server import POSTGRES
 
 NAME = "exactly-once"
 
@@ -39,6 +43,14 @@ def guard(folder: Path, synchronous: str, *, look_first: bool) -> Iterator[Guard
         store._conn.execute("PRAGMA synchronous = FULL")  # noqa: SLF001 - see above
     yield Guarded(once(store)(create_card), once(store)(create_card_later))
     store.close()
+
+
+@contextmanager
+def connect(url: str) -> Iterator[Guarded]:
+    """The action, its records on the server at that URL: on Redis they expire, on PostgreSQL it has no such thing."""
+    store = PostgresStore(url) if url.startswith(POSTGRES) else RedisStore(url, committed_ttl=TTL_S)
+    with closing(store):
+        yield Guarded(once(store)(create_card), once(store)(create_card_later))
 
 
 PEER = _peer(Store.memory)

@@ -1,12 +1,13 @@
-"""AWS Lambda Powertools' idempotency utility over a dict, so that no network is in its time.
+"""AWS Lambda Powertools' idempotency utility: over a dict, so that no network is in its time, or over its Redis layer.
 
 It guards one keyword argument; the four go in as one dict. A context with time left is registered, without which each
 call would also raise a warning.
 """
 
 import threading
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial, wraps
 from typing import Any
 
 from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
@@ -17,7 +18,11 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
+from benchmarks.workload import create_card
+
 from . import POWERTOOLS, Peer
+from .hand_written import TTL_S
+from .on_disk import Guarded
 
 
 class DictLayer(BasePersistenceLayer):
@@ -56,7 +61,7 @@ class _Context:
         return 30_000
 
 
-def _decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+def _decorate(make_layer: Callable[[], BasePersistenceLayer], function: Callable[..., Any]) -> Callable[..., Any]:
     def unpack(*, action: dict[str, object]) -> object:
         return function(**action)
 
@@ -64,8 +69,8 @@ def _decorate(function: Callable[..., Any]) -> Callable[..., Any]:
     guarded = idempotent_function(
         unpack,
         data_keyword_argument="action",
-        persistence_store=DictLayer(),
-        config=IdempotencyConfig(lambda_context=context),
+        persistence_store=make_layer(),
+        config=IdempotencyConfig(lambda_context=context, expires_after_seconds=TTL_S),
     )
 
     @wraps(function)
@@ -75,4 +80,16 @@ def _decorate(function: Callable[..., Any]) -> Callable[..., Any]:
     return packed
 
 
-PEER = Peer(POWERTOOLS, _decorate, _decorate, awaits=False)
+@contextmanager
+def connect(url: str) -> Iterator[Guarded]:
+    """The action, its records on the Redis server at that URL, through redis-py as its documentation shows it."""
+    import redis  # noqa: PLC0415 - the peer over a dict does without it
+    from aws_lambda_powertools.utilities.idempotency.persistence.cache import CachePersistenceLayer  # noqa: PLC0415
+
+    with closing(redis.Redis.from_url(url, decode_responses=True)) as connected:
+        client: Any = connected  # its protocol is narrower than redis-py's annotations
+        yield Guarded(_decorate(lambda: CachePersistenceLayer(client=client), create_card))
+
+
+_over_a_dict = partial(_decorate, DictLayer)
+PEER = Peer(POWERTOOLS, _over_a_dict, _over_a_dict, awaits=False)

@@ -29,4 +29,13 @@ def guard(folder: Path, synchronous: str, *, look_first: bool) -> Iterator[Guard
         )
 
 
+@contextmanager
+def connect(url: str) -> Iterator[Guarded]:
+    """The action, its records on the server at that URL."""
+    with IdempotencyManager(url) as manager:
+        yield Guarded(
+            manager.idempotent(create_card, target="trello"), manager.idempotent(create_card_later, target="trello")
+        )
+
+
 PEER = Peer(THIS, _decorate, _decorate)

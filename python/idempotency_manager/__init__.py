@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._action import Action, ActionLike, ParsedKey
+    from ._batch import BatchOutcome
     from ._duration import Duration
     from ._types import OnConcurrent, OnInDoubt
 
@@ -81,6 +82,7 @@ __all__ = [
     "AlreadyInProgressError",
     "AsyncIdempotencyManager",
     "Attempt",
+    "BatchOutcome",
     "CacheFullError",
     "CacheInfo",
     "CheckResult",
@@ -150,6 +152,7 @@ _LATER = {
     "Action": "_action",
     "ActionLike": "_action",
     "ParsedKey": "_action",
+    "BatchOutcome": "_batch",
     "Duration": "_duration",
     "OnConcurrent": "_types",
     "OnInDoubt": "_types",

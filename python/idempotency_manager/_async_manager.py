@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._base import HOUR, UNSET, BaseManager, refuse_generator, resolution, whole_count, within_micros
+from ._base import HOUR, UNSET, BaseManager, list_of_keys, refuse_generator, resolution, whole_count, within_micros
 from ._options import read_ttl
 from ._types import final
 from ._walk import Walk, arun, fetch, filtered_keys
@@ -10,17 +10,19 @@ from .exceptions import StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
     from typing import Any, Self, TypeVar, Unpack, overload
 
     from ._action import ActionLike
+    from ._batch import BatchOutcome
     from ._core import Attempt, CacheInfo, CheckResult, IdempotencyRecord, IdempotencyStats
     from ._duration import Duration
     from ._signatures import CallOptions, Transactional, TransactionOptions
     from ._types import State
 
+    A = TypeVar("A", bound=ActionLike)
     T = TypeVar("T")
 
 
@@ -88,6 +90,50 @@ class AsyncIdempotencyManager(BaseManager):
 
     aexecute = execute
 
+    if TYPE_CHECKING:
+
+        @overload
+        def execute_many(
+            self,
+            actions: Iterable[A],
+            executor: Callable[[A], Awaitable[T]],
+            *,
+            ttl: Duration | None = None,
+            on_progress: Callable[[int, int | None], object] | None = None,
+            batch_size: int = 100,
+            concurrency: int = 16,
+            **options: Unpack[CallOptions],
+        ) -> Coroutine[Any, Any, list[BatchOutcome[T]]]: ...
+        @overload
+        def execute_many(
+            self,
+            actions: Iterable[A],
+            executor: Callable[[A], T],
+            *,
+            ttl: Duration | None = None,
+            on_progress: Callable[[int, int | None], object] | None = None,
+            batch_size: int = 100,
+            concurrency: int = 16,
+            **options: Unpack[CallOptions],
+        ) -> Coroutine[Any, Any, list[BatchOutcome[T]]]: ...
+
+    def execute_many(  # noqa: PLR0913 - each is an option of its own
+        self,
+        actions: Iterable[Any],
+        executor: Callable[[Any], Any],
+        *,
+        ttl: Duration | None = None,
+        on_progress: Callable[[int, int | None], object] | None = None,
+        batch_size: int = 100,
+        concurrency: int = 16,
+        **options: Unpack[CallOptions],
+    ) -> Coroutine[Any, Any, list[BatchOutcome[Any]]]:
+        """See `IdempotencyManager.aexecute_many`."""
+        plan = self._plan(actions, self._options(ttl, options), on_progress, batch_size)
+        return self._execute_all(plan, executor, concurrency)
+
+    aexecute_many = execute_many
+
     def claim(
         self,
         action: ActionLike,
@@ -140,6 +186,10 @@ class AsyncIdempotencyManager(BaseManager):
     async def check_executed(self, key: str, /) -> CheckResult:
         """See `IdempotencyManager.check_executed`."""
         return await self._core.check(key)
+
+    async def check_many(self, keys: Iterable[str], /) -> list[CheckResult]:
+        """See `IdempotencyManager.check_many`."""
+        return await self._core.check_many(list_of_keys(keys))
 
     async def mark_executed(
         self,

@@ -15,10 +15,11 @@ from .exceptions import InvalidActionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
     from ._action import ActionLike
+    from ._batch import BatchOutcome, Plan
     from ._config import IdempotencyConfig
     from ._duration import Duration
     from ._signatures import Decorator, FunctionOptions, Idempotent, Settings, Transactional
@@ -33,6 +34,7 @@ class BaseManager:
     def __init__(self, store: str | None = None, /, **config: Unpack[Settings]) -> None:
         store = config.pop("store", store)
         self._config = make_config(store, config)
+        del store  # a traceback with the names of its frames would show the password
         scalars, policies = native_settings(self._config)
         self._core = Core(place(store_url(self._config), self._config.namespace), scalars, policies)
 
@@ -52,6 +54,7 @@ class BaseManager:
             ConfigurationError: A field is unknown or can't have its value; nothing changes then.
         """
         changed = replaced(self._config, config)
+        del config  # as above
         self._core.configure(place(store_url(changed), changed.namespace), *native_settings(changed))
         self._config = changed
 
@@ -85,6 +88,26 @@ class BaseManager:
         if ttl is None and not options:
             return None
         return read_options({"ttl": ttl, **options}, self._config.lease)
+
+    def _plan(
+        self,
+        actions: Iterable[Any],
+        options: dict[str, Any] | None,
+        on_progress: Callable[[int, int | None], object] | None,
+        batch_size: int,
+    ) -> Plan:
+        from ._batch import Plan  # noqa: PLC0415 - only for those who use it
+
+        return Plan(self._core, actions, options, on_progress, batch_size)
+
+    def _execute_all(
+        self, plan: Plan, executor: Callable[[Any], Any], concurrency: int
+    ) -> Coroutine[Any, Any, list[BatchOutcome[Any]]]:
+        from ._batch import positive  # noqa: PLC0415 - only for those who use it
+        from ._batch_async import Runner  # noqa: PLC0415 - likewise
+
+        refuse_generator(executor)
+        return Runner(plan, executor, positive("concurrency", concurrency)).run()
 
     async def _in_transaction(
         self,
@@ -137,6 +160,17 @@ def resolution(result: object, unset: object, *, not_executed: bool) -> bool:
         both = "both" if not_executed else "neither"
         raise InvalidActionError(f"result and not_executed: {both} given; give the result=… or not_executed=True")
     return not not_executed
+
+
+def list_of_keys(keys: Iterable[str]) -> list[str]:
+    """Gather keys.
+
+    Raises:
+        InvalidActionError: They are one key.
+    """
+    if isinstance(keys, str):
+        raise InvalidActionError(f"keys={keys!r} is one key: give a list of keys")
+    return list(keys)
 
 
 UNSET: Any = object()

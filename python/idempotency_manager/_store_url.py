@@ -19,7 +19,7 @@ SCHEMES: Final = (
     "redis+unix",
     "postgresql",
 )
-_PATH_ONLY = ("sqlite", "redis+unix")
+_PATH_NEEDED = ("sqlite", "redis+unix")
 _HOST_NEEDED = ("redis", "rediss", "redis+cluster", "redis+sentinel")
 _SECRET_WORDS = ("pass", "pwd", "secret", "token")
 _REMEDY = (
@@ -40,7 +40,7 @@ class StoreUrl:
     hosts: tuple[tuple[str, int | None], ...]
     """Host and port of each server; the port is `None` where the engine's own default applies."""
     path: str
-    """Without its leading slash: a file for sqlite (`sqlite:////var/x.db` is the absolute one), else a database."""
+    """Without its leading slash: a file (`sqlite:////var/x.db` is the absolute one), a socket, a database."""
     options: tuple[tuple[str, str], ...]
     """What follows the question mark, in order."""
     masked: str
@@ -128,6 +128,9 @@ def _take_apart(text: str) -> dict[str, object]:
         raise ValueError(message)
     place, _, query = rest.partition("?")
     authority, slash, path = place.partition("/")
+    if "@" in query:
+        message = "after the ? an @ must be written %40, and in a password a ? %3F"
+        raise ValueError(message)
     userinfo, at, servers = authority.rpartition("@")
     username, colon, password = userinfo.partition(":")
     _check_shape(scheme, authority, path)
@@ -152,11 +155,13 @@ def _check_shape(scheme: str, authority: str, path: str) -> None:
     problem = ""
     if scheme == "memory" and (authority or path):
         problem = "nothing follows memory://"
-    elif scheme in _PATH_ONLY and (authority or not path):
-        problem = f"a path follows {scheme}:///, with a third slash (a fourth begins an absolute path)"
+    elif scheme == "sqlite" and (authority or not path):
+        problem = "a path follows sqlite:///, with a third slash (a fourth begins an absolute path)"
+    elif scheme == "redis+unix" and (authority.rpartition("@")[2] or not path.strip("/")):
+        problem = "a path follows redis+unix:///, with a third slash (after a password: redis+unix://:password@/path)"
     elif scheme == "sqlite" and path == ":memory:":
         problem = "a database in memory is memory://"
-    elif scheme not in _PATH_ONLY and "@" in path:
+    elif scheme not in _PATH_NEEDED and "@" in path:
         problem = "an @ in a password or a database's name must be written %40, a / %2F"
     if problem:
         raise ValueError(problem)

@@ -41,6 +41,18 @@ pub(crate) use fault::Refused;
 /// Containers in containers, at most. Both directions walk by recursion: this much fits a stack of 192 KiB.
 const MAX_DEPTH: u32 = 200;
 
+/// The base64 of bytes.
+pub(super) fn base64_of(bytes: &[u8]) -> String {
+    let mut text = Vec::new();
+    base64::encode(bytes, &mut text);
+    text.into_iter().map(char::from).collect()
+}
+
+/// The bytes of a base64; `None` where it is none.
+pub(super) fn bytes_of_base64(text: &str) -> Option<Vec<u8>> {
+    base64::decode(text.as_bytes())
+}
+
 /// What became of a value.
 #[derive(Debug)]
 pub(crate) enum Encoded {

@@ -140,6 +140,7 @@ impl Live {
             match step {
                 Step::Return(value) => return self.returned(py, value),
                 Step::Raise(error) => return self.raised(py, error),
+                Step::Granted => self.next = Some(self.call.start(py)),
                 Step::Execute => {
                     if let Some(entered) = self.execute(py) {
                         return entered.map(Sent::Return);

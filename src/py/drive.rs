@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 use super::call::{Arrived, Call, Step};
 use super::coroutine::Coroutine;
+use super::objects::PyRecord;
 use super::{errors, runtime};
 use crate::core::error::StoreError;
 use crate::store::{BoxFuture, Queued, Recall, Reply};
@@ -18,14 +19,43 @@ pub(super) fn run(
     let mut step = step;
     loop {
         step = match advance(py, call, step) {
-            Paused::Execute => match execute().map(|value| refused(py, value)) {
-                Ok(Ok(value)) => call.executed(py, Ok(value)),
-                Ok(Err(Refused::NotBegun(error))) | Err(error) => call.executed(py, Err(error)),
-                Ok(Err(Refused::Begun(error))) => call.doubt(py, error),
-            },
+            Paused::Execute => execute_once(py, call, &mut execute),
             Paused::Over(result) => return result,
         };
     }
+}
+
+/// Runs a call until it waits for the store or ends.
+pub(super) fn run_to_wait(
+    py: Python<'_>,
+    call: &mut Call,
+    step: Step,
+    mut execute: impl FnMut() -> PyResult<Py<PyAny>>,
+) -> Step {
+    let mut step = step;
+    loop {
+        step = match step {
+            Step::Granted => call.start(py),
+            Step::Execute => execute_once(py, call, &mut execute),
+            Step::Reconcile(reconciler, record) => reconcile(py, call, &reconciler, record),
+            other => return other,
+        };
+    }
+}
+
+fn execute_once(py: Python<'_>, call: &mut Call, execute: &mut impl FnMut() -> PyResult<Py<PyAny>>) -> Step {
+    match execute().map(|value| refused(py, value)) {
+        Ok(Ok(value)) => call.executed(py, Ok(value)),
+        Ok(Err(Refused::NotBegun(error))) | Err(error) => call.executed(py, Err(error)),
+        Ok(Err(Refused::Begun(error))) => call.doubt(py, error),
+    }
+}
+
+fn reconcile(py: Python<'_>, call: &mut Call, reconciler: &Py<PyAny>, record: Py<PyRecord>) -> Step {
+    let result = reconciler
+        .call1(py, (record,))
+        .and_then(|value| refused(py, value).map_err(|(Refused::NotBegun(error) | Refused::Begun(error))| error));
+    call.reconciled(py, result)
 }
 
 /// Where a call stands that needs its caller.
@@ -44,12 +74,8 @@ pub(super) fn advance(py: Python<'_>, call: &mut Call, step: Step) -> Paused {
             Step::Execute => return Paused::Execute,
             Step::Return(value) => return Paused::Over(Ok(value)),
             Step::Raise(error) => return Paused::Over(Err(error)),
-            Step::Reconcile(reconciler, record) => {
-                let result = reconciler.call1(py, (record,)).and_then(|value| {
-                    refused(py, value).map_err(|(Refused::NotBegun(error) | Refused::Begun(error))| error)
-                });
-                call.reconciled(py, result)
-            }
+            Step::Granted => call.start(py),
+            Step::Reconcile(reconciler, record) => reconcile(py, call, &reconciler, record),
             Step::Ask(mut future, errand) => {
                 let recall = errand.recall();
                 py.detach(|| errand.run());
@@ -92,7 +118,7 @@ fn wait(
 }
 
 /// Gives up what has not begun. Where others hold a lock, it is begun and put back all the time, so one look is not enough.
-fn give_up(py: Python<'_>, recall: &dyn Recall) -> bool {
+pub(super) fn give_up(py: Python<'_>, recall: &dyn Recall) -> bool {
     const LOOKS: u32 = 20;
     (0..LOOKS).any(|_| {
         let given_up = recall.give_up();

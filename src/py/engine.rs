@@ -1,6 +1,5 @@
 //! A manager's running parts: its store, its settings, and the claims that it holds.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
@@ -8,15 +7,13 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
-use serde::Deserialize;
 
 use super::keeper::{Keeper, Roster};
+use super::place::Place;
 use super::rules::{Rules, Settings, SharedRules};
-use super::{clock, errors, fork, runtime};
-use crate::core::clock::{SystemClock, WallClock};
+use super::{errors, fork, runtime};
 use crate::store::faulty::{FaultyStore, Plan};
-use crate::store::memory::MemoryStore;
-use crate::store::sqlite::{self, Options, SqliteStore, Synchronous};
+use crate::store::sqlite;
 use crate::store::{Reply, Store};
 
 /// A manager's store and settings, all of one `configure`: a call that began under one keeps it to its end.
@@ -28,23 +25,6 @@ pub(super) struct Active {
     pub(super) on_event: Option<Py<PyAny>>,
     place: Place,
     clock: Py<PyAny>,
-}
-
-/// Where the records are.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(tag = "engine", rename_all = "lowercase", deny_unknown_fields)]
-pub(super) enum Place {
-    /// In this process.
-    Memory {},
-    /// In a file.
-    Sqlite {
-        path: PathBuf,
-        /// Whether what was committed survives a power cut.
-        full: bool,
-        /// In microseconds.
-        busy_timeout: u64,
-        namespace: String,
-    },
 }
 
 /// What a manager runs on.
@@ -197,35 +177,9 @@ fn object<'py>(policies: &Bound<'py, PyDict>, name: &str) -> PyResult<Bound<'py,
 }
 
 fn open(place: &Place, settings: &Settings, clock: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Store>> {
-    let store = engine_of(place, settings, clock)?;
+    let store = place.open(settings, clock)?;
     fork::enlist_store(&store);
     Ok(store)
-}
-
-fn engine_of(place: &Place, settings: &Settings, clock: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Store>> {
-    let py = clock.py();
-    match place {
-        Place::Memory {} => {
-            let clock = clock::of_config(clock, || Arc::new(SystemClock::new()))?;
-            Ok(Arc::new(MemoryStore::new(clock, settings.limits())))
-        }
-        Place::Sqlite { path, full, busy_timeout, namespace } => {
-            let options = Options {
-                path: path.clone(),
-                synchronous: if *full { Synchronous::Full } else { Synchronous::Normal },
-                busy_timeout: Duration::from_micros(*busy_timeout),
-                namespace: namespace.clone(),
-            };
-            let clock = clock::of_config(clock, || Arc::new(WallClock))?;
-            let limits = settings.limits();
-            match py.detach(|| SqliteStore::open(options.clone(), Arc::clone(&clock), limits)) {
-                Ok(store) => Ok(Arc::new(store)),
-                // What runs without a store must run without a file, too.
-                Err(_) if settings.execute_without_store => Ok(Arc::new(SqliteStore::unopened(options, clock, limits))),
-                Err(error) => Err(errors::of_store(py, &error)),
-            }
-        }
-    }
 }
 
 impl Active {

@@ -18,7 +18,7 @@ use super::bell;
 use super::engine::{Engine, Settled};
 use super::keeper::Roster;
 use super::runtime;
-use crate::store::{Store, sqlite};
+use crate::store::{Store, remote, sqlite};
 
 /// All engines of this process.
 static ENGINES: Mutex<Vec<Weak<Engine>>> = Mutex::new(Vec::new());
@@ -75,12 +75,14 @@ extern "C" fn prepare() {
     for store in &stores {
         store.before_fork();
     }
+    remote::freeze_driver();
     FROZEN.set(Some(Frozen { _runtime: runtime::freeze(), stores, locked, _engines: engines }));
 }
 
 fn thaw(in_child: bool) {
     let Some(frozen) = FROZEN.take() else { return };
     frozen.stores.iter().for_each(|store| store.after_fork(in_child));
+    remote::thaw_driver();
     sqlite::thaw_all(in_child);
     drop(frozen.locked);
 }

@@ -77,6 +77,17 @@ pub(super) fn write(py: Python<'_>, level: Level, text: &str, about: About<'_>) 
     }
 }
 
+/// Warns of something that is about no action. As for [`write`], a logging set-up that raises is reported as unraisable.
+pub(super) fn warn(py: Python<'_>, text: &str) {
+    let warned = enabled(py, Level::Warning).and_then(|enabled| match LOGGER.get(py) {
+        Some(logger) if enabled => logger.logger.bind(py).call_method1("warning", ("%s", text)).map(drop),
+        _ => Ok(()),
+    });
+    if let Err(error) = warned {
+        error.write_unraisable(py, None);
+    }
+}
+
 fn emit(py: Python<'_>, level: Level, text: &str, about: About<'_>) -> PyResult<()> {
     let Some(logger) = LOGGER.get(py) else { return Ok(()) };
     let extra = PyDict::new(py);

@@ -7,6 +7,7 @@ use pyo3::types::{PyDict, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 use serde::de::DeserializeOwned;
 
+use super::batch::Batch;
 use super::call::Call;
 use super::canonical::ActionFields;
 use super::claim::ClaimBlock;
@@ -16,10 +17,11 @@ use super::faults::FaultPlan;
 use super::log::About;
 use super::objects::{CacheInfo, CheckResult, IdempotencyStats, PyRecord, labels_of};
 use super::operation::Operation;
+use super::rules::SharedRules;
 use super::{drive, errors, naming, notify, outcome};
 use crate::core::clock::Span;
 use crate::core::record::{Fingerprint, Labels, Payload, Record};
-use crate::store::{Cursor, MarkRequest, Reply, Resolution, Selector};
+use crate::store::{Cursor, MarkRequest, Reply, Resolution, Restored, Selector};
 
 /// A manager's native half; use `IdempotencyManager`.
 #[pyclass(frozen, weakref, module = "idempotency_manager._core")]
@@ -62,12 +64,17 @@ fn codec_of(py: Python<'_>, active: &Active) -> Option<Py<PyAny>> {
 }
 
 impl Core {
-    fn call(&self, py: Python<'_>, action: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Call> {
+    fn rules(&self, py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<(Arc<Active>, SharedRules)> {
         let active = self.engine.active(py)?;
         let rules = match options {
             Some(options) if !options.is_empty() => Arc::new(active.rules.overlaid(options)?),
             _ => Arc::clone(&active.rules),
         };
+        Ok((active, rules))
+    }
+
+    fn call(&self, py: Python<'_>, action: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Call> {
+        let (active, rules) = self.rules(py, options)?;
         let named = naming::of_action(&active, action)?;
         Ok(Call::new(Arc::clone(&self.engine), active, rules, named))
     }
@@ -278,6 +285,25 @@ impl Core {
         }))
     }
 
+    fn check_many(&self, py: Python<'_>, keys: Vec<String>) -> PyResult<Operation> {
+        let active = self.engine.active(py)?;
+        let reply = active.store.check_many(&keys.iter().map(String::as_str).collect::<Vec<_>>());
+        Ok(Operation::new(py, reply, move |py, hits| {
+            let codec = codec_of(py, &active);
+            let results = keys.into_iter().zip(hits).map(|(key, hit)| {
+                CheckResult::new(py, key, hit.as_ref(), codec.as_ref()).and_then(|result| Py::new(py, result))
+            });
+            errors::any(py, results.collect::<PyResult<Vec<_>>>()?)
+        }))
+    }
+
+    /// What the calls of a batch have in common.
+    #[pyo3(signature = (options=None))]
+    fn batch(&self, py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Batch> {
+        let (active, rules) = self.rules(py, options)?;
+        Ok(Batch::new(Arc::clone(&self.engine), active, rules))
+    }
+
     #[pyo3(signature = (key, result, ttl, metadata))]
     #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it reads")]
     fn mark(
@@ -371,6 +397,23 @@ impl Core {
             let codec = codec_of(py, &active);
             let next = page.next.map(|Cursor(next)| String::from(next));
             errors::any(py, (records(py, page.records, codec.as_ref())?, next))
+        }))
+    }
+
+    /// Writes records as they are, unless a live one of their key is there; answers with what became of each.
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it reads")]
+    fn restore(&self, py: Python<'_>, records: Vec<PyRef<'_, PyRecord>>) -> PyResult<Operation> {
+        let active = self.engine.active(py)?;
+        self.engine.keeper.expect_cleaning(&self.engine);
+        let reply = active.store.restore(records.iter().map(|record| record.record().clone()).collect());
+        Ok(Operation::new(py, reply, |py, restored| {
+            let words = restored.into_iter().map(|restored| match restored {
+                Restored::Written => "written",
+                Restored::Same => "same",
+                Restored::Occupied => "occupied",
+                Restored::Expired => "expired",
+            });
+            errors::any(py, words.collect::<Vec<_>>())
         }))
     }
 

@@ -49,6 +49,11 @@ impl PyRecord {
         Self { record, codec }
     }
 
+    /// The record itself.
+    pub(super) const fn record(&self) -> &Record {
+        &self.record
+    }
+
     fn json(py: Python<'_>, bytes: Option<&Arc<[u8]>>) -> PyResult<Option<Py<PyAny>>> {
         bytes.map(|bytes| codec::decode_plain(py, bytes)).transpose()
     }

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::coroutine::Coroutine;
 use super::runtime::Answer;
-use super::{errors, runtime};
+use super::{drive, errors, runtime};
 use crate::core::error::StoreError;
 use crate::store::{BoxFuture, Errand, Queued, Reply};
 
@@ -27,10 +27,18 @@ impl Operation {
         reply: Reply<T>,
         convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> Self {
-        let finish = move |py: Python<'_>, result: Result<T, StoreError>| match result {
+        Self::of(py, reply, move |py, result| match result {
             Ok(value) => convert(py, value),
             Err(error) => Err(errors::of_store(py, &error)),
-        };
+        })
+    }
+
+    /// The same of an answer that is an error too. In a task, `finish` is called by a thread of the runtime.
+    pub(super) fn of<T: Send + 'static>(
+        py: Python<'_>,
+        reply: Reply<T>,
+        finish: impl FnOnce(Python<'_>, Result<T, StoreError>) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> Self {
         Self(Mutex::new(match reply {
             Reply::Ready(result) => State::Ready(finish(py, result)),
             Reply::Pending(future) => State::Pending(answered(runtime::verb(future), finish), None),
@@ -66,6 +74,36 @@ impl Operation {
                 runtime::wait_for(py, future)?(py)
             }
             State::Taken => Err(errors::configuration(py, "an operation can be waited for once")),
+        }
+    }
+
+    /// The value, waited for whatever comes, unless what was asked for was given up before it began: an exception of a
+    /// signal handler is raised when the answer is here.
+    fn wait_out(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let (mut future, errand) = match self.take() {
+            State::Pending(future, errand) => (future, errand),
+            other => {
+                *self.0.lock() = other;
+                return self.wait(py);
+            }
+        };
+        let recall = errand.as_ref().and_then(|errand| errand.recall());
+        if let Some(errand) = errand {
+            py.detach(|| errand.run());
+        }
+        let mut interrupted = None;
+        loop {
+            let answer = runtime::block_on(py, &mut future, None, |error| {
+                if recall.as_deref().is_some_and(|recall| drive::give_up(py, recall)) {
+                    return Err(error);
+                }
+                interrupted.get_or_insert(error);
+                Ok(())
+            })?;
+            if let Some(answer) = answer {
+                let value = answer(py);
+                return interrupted.map_or(value, Err);
+            }
         }
     }
 

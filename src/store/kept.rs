@@ -20,6 +20,16 @@ pub enum State {
 }
 
 impl State {
+    /// What a person calls it.
+    pub const fn plain(self) -> &'static str {
+        match self {
+            Self::InProgress => "in progress",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::InDoubt => "in doubt",
+        }
+    }
+
     /// The state of this word.
     pub const fn of_word(word: &[u8]) -> Option<Self> {
         match word {

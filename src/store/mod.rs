@@ -20,6 +20,7 @@ pub mod faulty;
 pub mod kept;
 pub mod memory;
 pub mod process;
+pub mod redis;
 pub mod remote;
 pub mod sqlite;
 mod waiters;
@@ -465,6 +466,16 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Writes what was counted and not yet written; called when a manager is closed, and at exit.
     fn flush(&self) -> Reply<()> {
         Reply::Ready(Ok(()))
+    }
+
+    /// Whether the engine removes what has expired by itself, and counts nothing of it.
+    fn expires_by_itself(&self) -> bool {
+        false
+    }
+
+    /// What is unsafe about where the records are, and the remedy: what was not answered by this before.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Lets go of files and connections that nobody uses at the moment. A verb that comes later opens them again.

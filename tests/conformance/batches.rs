@@ -195,7 +195,7 @@ pub(crate) fn a_restored_record_ends_when_it_would_have(store: Factory) {
     assert_eq!(name(&world.claim("r:json")), "replay");
     world.clock.advance(Span::from_micros(1));
     assert!(world.get("r:json").is_none());
-    assert_eq!(ask(world.store.cleanup_expired()), 4);
+    assert_eq!(ask(world.store.cleanup_expired()), world.cleaned(4));
     assert!(world.get("r:doubt").is_some(), "what is unfinished does not end");
 }
 

@@ -5,10 +5,12 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use _core::core::clock::ManualClock;
 use _core::store::faulty::FaultyStore;
 use _core::store::memory::MemoryStore;
+use _core::store::redis::{self, RedisStore};
 use _core::store::sqlite::{Options, SqliteStore, Synchronous};
 use _core::store::{Limits, Store};
 use tempfile::TempDir;
@@ -18,6 +20,8 @@ mod counts;
 mod limits;
 mod promises;
 mod queries;
+#[path = "../support/servers.rs"]
+mod servers;
 #[path = "../support/mod.rs"]
 mod support;
 mod transitions;
@@ -46,21 +50,46 @@ fn sqlite_elsewhere(clock: Arc<ManualClock>, limits: Limits) -> Box<dyn Store> {
     Box::new(FaultyStore::new(sqlite(clock, limits).into(), Arc::default()))
 }
 
+/// A namespace of its own for each test on a server that all share.
+fn namespace() -> String {
+    static TESTS: AtomicU64 = AtomicU64::new(0);
+    format!("test-{}-{}", std::process::id(), TESTS.fetch_add(1, Ordering::Relaxed))
+}
+
+fn redis_at(options: redis::Options, clock: Arc<ManualClock>, limits: Limits) -> Box<dyn Store> {
+    let options = redis::Options { namespace: namespace(), ..options };
+    Box::new(RedisStore::open(options, Some(clock), limits).expect("the server answers"))
+}
+
+fn redis(clock: Arc<ManualClock>, limits: Limits) -> Box<dyn Store> {
+    let nodes = servers::nodes(servers::REDIS);
+    let (host, port) = nodes[0].clone();
+    redis_at(redis::Options::new(host, port), clock, limits)
+}
+
+fn redis_cluster(clock: Arc<ManualClock>, limits: Limits) -> Box<dyn Store> {
+    let nodes = servers::nodes(servers::REDIS_CLUSTER);
+    let options = redis::Options { topology: redis::Topology::Cluster(nodes), ..redis::Options::new("", 0) };
+    redis_at(options, clock, limits)
+}
+
 macro_rules! tests {
-    ($factory:path; $($module:ident { $($case:ident)+ })+) => {
+    ($factory:path, $server:expr; $($module:ident { $($case:ident)+ })+) => {
         $(mod $module {
             $(#[test]
             fn $case() {
-                crate::$module::$case($factory);
+                if crate::servers::is_there($server) {
+                    crate::$module::$case($factory);
+                }
             })+
         })+
     };
 }
 
 macro_rules! conformance {
-    ($($store:ident: $factory:path;)+) => {
+    ($($store:ident: $factory:path, $server:expr;)+) => {
         $(mod $store {
-            tests! { $factory;
+            tests! { $factory, $server;
                 transitions {
                     a_claim_of_nothing_runs
                     a_claim_of_an_expired_record_runs_under_a_newer_fence
@@ -181,7 +210,9 @@ macro_rules! conformance {
 }
 
 conformance! {
-    of_memory: crate::memory;
-    of_sqlite: crate::sqlite;
-    of_sqlite_elsewhere: crate::sqlite_elsewhere;
+    of_memory: crate::memory, None;
+    of_sqlite: crate::sqlite, None;
+    of_sqlite_elsewhere: crate::sqlite_elsewhere, None;
+    of_redis: crate::redis, Some(crate::servers::REDIS);
+    of_redis_cluster: crate::redis_cluster, Some(crate::servers::REDIS_CLUSTER);
 }

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from idempotency_manager import IdempotencyManager
+from servers import PostgresServer, RedisServer
+from servers.testing import needed
 from tests.integration.programs import LOCKER, Lock, Program
+from tests.integration.servers_world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,3 +55,22 @@ def durable(url: str) -> Iterator[IdempotencyManager]:
     """This process's manager on the file, with leases that no test outlives."""
     with IdempotencyManager(url, lease="1h") as manager:
         yield manager
+
+
+@pytest.fixture(scope="session", params=["redis", "postgres"])
+def mortal_server(request: pytest.FixtureRequest) -> Iterator[RedisServer | PostgresServer]:
+    """A server that tests may kill: what it has answered for is there when it is back."""
+    server = RedisServer(appendonly=True) if request.param == "redis" else PostgresServer()
+    with ExitStack() as stack:
+        with needed():
+            stack.enter_context(server)
+        yield server
+
+
+@pytest.fixture
+def world(mortal_server: RedisServer | PostgresServer) -> Iterator[World]:
+    """Such a server, up, as this test alone sees it."""
+    if not mortal_server.is_running:
+        mortal_server.start()
+    with World(mortal_server) as world:
+        yield world

@@ -3,17 +3,23 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
+from threading import Event
 from typing import Any
 
 import pytest
 
 from chaos.deliveries import Deliveries
 from chaos.ledger import Ledger
-from chaos.settlement import duplicates
+from chaos.settlement import Findings, duplicates
+from chaos.siege import Siege
 from chaos.worker import MayStillArriveError, settled
 from idempotency_manager import NOT_EXECUTED
+from servers import ServerError, postgresql_program, redis_program
+from servers.testing import needed
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,10 +32,8 @@ def chaos(store: str, seconds: float) -> tuple[int, dict[str, Any], str]:
     return ended.returncode, json.loads(ended.stdout.splitlines()[-1]), ended.stderr
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("store", ["sqlite"])
-def test_nothing_is_doubled_or_lost_while_workers_are_killed_and_stopped(store: str) -> None:
-    code, seen, progress = chaos(store, 6)
+def check_that_nothing_is_doubled_or_lost(store: str, seconds: float) -> dict[str, Any]:
+    code, seen, progress = chaos(store, seconds)
     assert code == 0, f"{seen}\n{progress}"
     assert (seen["duplicates"], seen["lost"], seen["unexpected"]) == (0, 0, {})
     assert seen["effects"] == seen["actions"] > 0
@@ -37,6 +41,28 @@ def test_nothing_is_doubled_or_lost_while_workers_are_killed_and_stopped(store: 
     assert seen["kills"] > 0
     assert seen["stops"] > 0
     assert seen["control"]["duplicates"] > 0
+    return seen
+
+
+@pytest.mark.timeout(120)
+def test_nothing_is_doubled_or_lost_while_workers_are_killed_and_stopped() -> None:
+    check_that_nothing_is_doubled_or_lost("sqlite", 6)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("store", "program"),
+    [
+        ("redis", redis_program),
+        ("redis-sentinel", redis_program),
+        ("postgres", partial(postgresql_program, "postgres")),
+    ],
+)
+def test_nothing_is_doubled_or_lost_while_the_stores_server_is_killed(store: str, program: Callable[[], str]) -> None:
+    with needed():
+        program()
+    seen = check_that_nothing_is_doubled_or_lost(store, 8)
+    assert seen["server_kills"] + seen.get("server_stops", 0) + seen.get("server_crashes", 0) > 0
 
 
 @pytest.mark.timeout(120)
@@ -83,12 +109,49 @@ class TestTheLedger:
         ledger = Ledger()
         assert ledger.close(ledger.open("a1").id, outcome, None, "") == again
 
+    @pytest.mark.parametrize(("outcome", "reports"), [("not_recorded", 1), ("lease_lost", 1), ("store_unavailable", 0)])
+    def test_a_worker_that_is_told_of_a_doubt_is_counted(self, outcome: str, reports: int) -> None:
+        ledger = Ledger()
+        ledger.close(ledger.open("a1").id, outcome, None, "")
+        assert ledger.report()["actions"]["a1"]["reports"] == reports
+
     def test_a_call_ends_once(self) -> None:
         ledger = Ledger()
         call = ledger.open("a1")
         assert ledger.abandon(call) == "a1"
         assert ledger.abandon(call) is None
         assert ledger.close(call.id, "lease_lost", None, "") is None
+
+
+class TestTheAudit:
+    def history(self, effects: int, **fields: int) -> dict[str, Any]:
+        return {"effects": list(range(1, effects + 1)), "looks": 0, "reports": 0} | fields
+
+    def test_a_double_that_nobody_was_told_of_is_noticed(self) -> None:
+        actions = {"a1": self.history(2), "a2": self.history(2, reports=1), "a3": self.history(2, looks=1)}
+        found = Findings(actions=actions | {"a4": self.history(1)})
+        assert found.unreported == ["a1"]
+        assert found.duplicates == 3
+
+
+class TestTheSiege:
+    def test_it_strikes_until_it_is_over_and_counts(self) -> None:
+        struck = Event()
+        with Siege({"strikes": lambda _random: struck.set()}, every=0.001).under(7) as siege:
+            assert struck.wait(10)
+        counted = siege.counts["strikes"]
+        assert counted > 0
+        assert siege.counts["strikes"] == counted
+
+    def test_what_goes_wrong_in_a_strike_is_raised(self) -> None:
+        begun = Event()
+
+        def strike(_random: Random) -> None:
+            begun.set()
+            raise ServerError("it does not start")
+
+        with pytest.raises(ServerError, match="does not start"), Siege({"strikes": strike}, every=0.001):
+            assert begun.wait(10)
 
 
 class TestTheRule:

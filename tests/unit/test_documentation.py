@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 import idempotency_manager
-from idempotency_manager import Event, IdempotencyConfig
+from idempotency_manager import ConfigurationError, Event, IdempotencyConfig
 from idempotency_manager._duration import parse_duration
 from idempotency_manager._environment import config_from_environment
+from idempotency_manager._place import place
+from idempotency_manager._store_url import StoreUrl
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -96,6 +98,24 @@ def test_the_page_on_errors_lists_every_error_with_its_other_base() -> None:
         bases = getattr(idempotency_manager, name).__bases__
         builtin = [base.__name__ for base in bases if base.__module__ == "builtins"]
         assert [also.strip("`")] == (builtin or [""]), name
+
+
+@pytest.mark.parametrize(
+    ("engine", "url"), [("Redis", "redis+sentinel://h/service"), ("PostgreSQL", "postgresql://u@h/d")]
+)
+def test_the_page_on_stores_lists_every_option_of_a_server_with_its_default(engine: str, url: str) -> None:
+    page = ROOT / "docs" / "stores.md"
+    text = page.read_text().partition(f"\n### {engine} options\n")[2].partition("\n\n## ")[0]
+    listed = dict(re.findall(r"^\| `(\w+)` \| ?(.*?) ?\|", text, re.MULTILINE))
+    with pytest.raises(ConfigurationError) as caught:
+        place(StoreUrl(f"{url}?of_no_engine=1"), "ours")
+    known = str(caught.value).partition("known are ")[2].split(", ")
+    assert sorted(listed) == sorted(known)
+    as_it_is = place(StoreUrl(url), "ours")
+    for name, shown in listed.items():
+        if shown.startswith("`") and name not in ("port", "host"):
+            option = f"{name}={shown.strip('`')}"
+            assert place(StoreUrl(f"{url}?{option}"), "ours") == as_it_is, option
 
 
 def test_the_page_on_porting_names_only_what_exists() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from idempotency_manager._types import State
+from idempotency_manager.moving import held
 
 from ._options import DURATION
 from ._progress import track
@@ -64,12 +65,6 @@ class _Filter:
             return False
         # What is running or in doubt never expires.
         return self._expires is None or (record.executed_at is not None and record.expires_at <= self._expires)
-
-
-def held(manager: IdempotencyManager) -> int:
-    """Count the records in all states."""
-    stats = manager.stats()
-    return stats.total_cached + stats.in_progress + stats.in_doubt
 
 
 def _moved(now: datetime, by: timedelta | None, direction: int) -> datetime | None:

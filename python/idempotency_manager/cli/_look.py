@@ -14,7 +14,7 @@ from idempotency_manager import State
 from ._exit import CommandError, Exit
 from ._filters import filters, selected
 from ._options import common, session
-from ._output import brief, count, json_line, line, moment, reason, span, table, to_json, whole
+from ._output import brief, count, json_line, line, moment, reason, record_line, span, table, to_json, whole
 from ._progress import busy
 
 if TYPE_CHECKING:
@@ -153,14 +153,15 @@ def _explain_doubt(record: IdempotencyRecord) -> None:
 @common
 @click.pass_context
 def export(context: click.Context, /, **options: Any) -> None:
-    """Write records as JSON lines, whole: with result, and with params where they are kept.
+    """Write records as JSON lines, whole: with result, and with params where they are kept. `import` reads them.
 
-    Results are in the form the store keeps: plain JSON, with tags such as {"$bytes": …} for what JSON lacks.
+    Results are in the form the store keeps: plain JSON, with tags such as {"$bytes": …} for what JSON lacks; a codec's
+    bytes are base64.
     """
     here, written = session(context), 0
     with here.open() as manager:
         for record in selected(manager, "exporting", **options):
-            json_line(whole(record))
+            record_line(record)
             written += 1
     if not here.json and sys.stderr.isatty():
         click.echo(f"exported {count(written, 'record')}", err=True)

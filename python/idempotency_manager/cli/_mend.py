@@ -10,9 +10,9 @@ import click
 from idempotency_manager._core import decode_result
 from idempotency_manager._types import State
 from idempotency_manager.exceptions import NotInDoubtError
+from idempotency_manager.moving import held
 
 from ._exit import CommandError, Exit
-from ._filters import held
 from ._options import common, read_json, session
 from ._output import count, json_line, line, printable
 from ._progress import busy

@@ -59,6 +59,11 @@ def common(command: Command) -> Command:
     return command
 
 
+def namespace(command: Command) -> Command:
+    """Add the option of a command that names its stores itself."""
+    return _STORE[1](command)
+
+
 def speech(command: Command) -> Command:
     """Add the options of a command that needs no store."""
     for option in reversed(_SPEECH):

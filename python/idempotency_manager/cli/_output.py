@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from idempotency_manager._core import encode_result
+from idempotency_manager._core import encode_result, line_of_record
 from idempotency_manager._store_url import mask
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from idempotency_manager import IdempotencyRecord
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"]+")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 _BRIEF = ("key", "state", "signal_id", "action_type", "target")
 _TIMES = ("started_at", "executed_at", "expires_at")
 
@@ -97,6 +98,17 @@ def json_line(fields: Mapping[str, Any]) -> None:
     _write(f"{to_json(fields)}\n")
 
 
+def record_line(record: IdempotencyRecord) -> None:
+    """Print a record on a line, with all that `import` needs."""
+    text = line_of_record(record)
+    _write(f"{text if _is_unicode(sys.stdout.encoding) else _ascii(text)}\n")
+
+
+def _ascii(text: str) -> str:
+    """Write JSON in ASCII: what is beyond it stands in strings only."""
+    return _BEYOND_ASCII.sub(lambda found: json.dumps(found.group())[1:-1], text)
+
+
 def to_json(value: object) -> str:
     """Write a value as JSON that the output's encoding can hold."""
     return _encoder(sys.stdout.encoding).encode(value)
@@ -104,8 +116,11 @@ def to_json(value: object) -> str:
 
 @cache
 def _encoder(encoding: str | None) -> json.JSONEncoder:
-    is_unicode = (encoding or "").lower().replace("-", "") in ("utf8", "utf8sig")
-    return json.JSONEncoder(ensure_ascii=not is_unicode, default=_to_plain)
+    return json.JSONEncoder(ensure_ascii=not _is_unicode(encoding), default=_to_plain)
+
+
+def _is_unicode(encoding: str | None) -> bool:
+    return (encoding or "").lower().replace("-", "") in ("utf8", "utf8sig")
 
 
 def _to_plain(value: object) -> object:

@@ -49,7 +49,7 @@ def _bar(console: Console, *, counted: bool) -> Progress:
 
 def track(
     items: Iterable[T],
-    total: Callable[[], int],
+    total: Callable[[], int | None],
     what: str,
     *,
     console: Console | None = None,
@@ -59,7 +59,7 @@ def track(
 
     Args:
         items: The items.
-        total: How many they are; asked for only when a bar appears.
+        total: How many they are, None where nobody knows; asked for only when a bar appears.
         what: What is going on.
         console: Where the bar goes; stderr if it is a terminal that the output does not share.
         patience: How long to wait in silence, in seconds.
@@ -79,6 +79,32 @@ def track(
                 if task is not None:
                     bar.update(task, completed=number)
             yield item
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+@contextmanager
+def progress(
+    what: str, *, console: Console | None = None, patience: float = PATIENCE
+) -> Iterator[Callable[[int, int | None], None]]:
+    """Give what is to be told of progress, and show it once it has taken a while."""
+    console = console or _console(beside_output=False)
+    start, bar, task = time.monotonic(), None, None
+
+    def told(done: int, total: int | None) -> None:
+        nonlocal bar, task
+        if console is None or time.monotonic() - start < patience:
+            return
+        if bar is None:
+            bar = _bar(console, counted=True)
+            task = bar.add_task(what, total=total)
+            bar.start()
+        if task is not None:
+            bar.update(task, completed=done, total=total)
+
+    try:
+        yield told
     finally:
         if bar is not None:
             bar.stop()

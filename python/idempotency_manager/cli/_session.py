@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from idempotency_manager._store_url import StoreUrl
 
 _NO_STORE = "say which store: --store sqlite:///path.db, or set IDEMPOTENCY_STORE"
+_MOVE_BY_PROGRAM = "copy it in the program that has it, by idempotency_manager.moving.copy_records"
 _MEMORY = "memory:// lives and dies with its process, so this command would find it empty and leave nothing behind"
 
 
@@ -53,12 +54,16 @@ class Session:
             fields["namespace"] = read_field("namespace", self.namespace, "--namespace")
         return fields
 
-    def open(self, *, create: bool = False, **changes: Any) -> IdempotencyManager:
+    def open(
+        self, store: str | None = None, argument: str = "", *, create: bool = False, **changes: Any
+    ) -> IdempotencyManager:
         """Open the store.
 
         Args:
+            store: Its URL; else the one that is meant.
+            argument: What the URL was given as.
             create: Whether a store that is not there is made; a look must not leave one behind.
-            **changes: Fields of `IdempotencyConfig` for this command.
+            **changes: Fields of `IdempotencyConfig` for this command; None leaves a namespace as it is.
 
         Raises:
             CommandError: No store is named, it is of no use here, or it is not there.
@@ -66,10 +71,15 @@ class Session:
         """
         fields = self.settings()
         url = fields.pop("store", None)
+        if store is not None:
+            url = read_field("store", store, argument)
+        if changes.get("namespace", "") is None:
+            del changes["namespace"]
         if url is None:
             raise CommandError(_NO_STORE, Exit.USAGE)
         if url.scheme == "memory":
-            raise CommandError(f"{_MEMORY}: {_NO_STORE}", Exit.USAGE)
+            remedy = _NO_STORE if store is None else _MOVE_BY_PROGRAM
+            raise CommandError(f"{_MEMORY}: {remedy}", Exit.USAGE)
         if url.scheme == "sqlite" and not create:
             _check_is_there(url)
         self._set_up_log()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::{Call, Claim, Conclusion, Lookup, Stage, Step};
+use super::{Call, Claim, Conclusion, Entry, Lookup, Stage, Step};
 use crate::core::error::StoreError;
 use crate::core::record::{Failure, Payload, Record};
 use crate::py::errors;
@@ -22,11 +22,12 @@ impl Call {
         match claimed {
             Claimed::Run(begun) => match self.hold(py, begun, Ending::Release) {
                 Some(step) => step,
-                None => self.enter(py, Step::Execute),
+                None => self.granted(py, Entry::Execute, Ending::Release),
             },
             Claimed::TakeOver(begun, record) => self.take_over(py, begun, record),
             Claimed::Replay { result, attempts } => {
                 self.attempts = attempts;
+                self.note_replay();
                 let result = self.replay(py, &result);
                 match result {
                     Ok(Some(value)) => self.give(py, Conclusion::Return(value)),
@@ -36,6 +37,7 @@ impl Call {
             }
             Claimed::ReplayFailure { failure, attempts } => {
                 self.attempts = attempts;
+                self.note_replay();
                 self.replay_failure(py, &failure)
             }
             Claimed::Busy(changed) => self.busy(py, changed),
@@ -71,18 +73,35 @@ impl Call {
         if let Some(step) = self.hold(py, begun, Ending::Doubt(was.clone())) {
             return step;
         }
+        let undo = Ending::Doubt(was.clone());
         let OnInDoubt::Reconcile(reconciler) = &self.rules.on_in_doubt else {
-            return self.enter(py, Step::Execute);
+            return self.granted(py, Entry::Execute, undo);
         };
         let reconciler = reconciler.clone_ref(py);
         let record = Py::new(py, self.record(py, record));
-        self.attempt(record, |call, record| {
-            let step = call.enter(py, Step::Reconcile(reconciler, record));
-            if matches!(step, Step::Reconcile(..)) {
-                call.stage = Stage::Reconciling(was);
+        self.attempt(record, |call, record| call.granted(py, Entry::Reconcile(reconciler, record, was), undo))
+    }
+
+    /// Starts at once, or, in a batch, when it is told to.
+    fn granted(&mut self, py: Python<'_>, entry: Entry, undo: Ending) -> Step {
+        if self.batched.is_none() {
+            return self.start_with(py, entry);
+        }
+        self.stage = Stage::Granted(entry, undo);
+        Step::Granted
+    }
+
+    pub(super) fn start_with(&mut self, py: Python<'_>, entry: Entry) -> Step {
+        match entry {
+            Entry::Execute => self.enter(py, Step::Execute),
+            Entry::Reconcile(reconciler, record, was) => {
+                let step = self.enter(py, Step::Reconcile(reconciler, record));
+                if matches!(step, Step::Reconcile(..)) {
+                    self.stage = Stage::Reconciling(was);
+                }
+                step
             }
-            step
-        })
+        }
     }
 
     /// Takes a claim that was granted; a call that was cancelled meanwhile gives it back.
@@ -137,7 +156,7 @@ impl Call {
                 &format!("executing without protection, because {error}"),
                 self.named.about(0),
             );
-            return self.enter(py, Step::Execute);
+            return self.granted(py, Entry::Execute, Ending::Release);
         }
         self.raise(errors::of_store(py, error))
     }

@@ -1,12 +1,16 @@
 //! One idempotent call, from the claim to its answer, as a machine without I/O: it says what to do next, and is told
 //! what came of it. [`drive`](super::drive) does so for threads, [`coroutine`](super::coroutine) for tasks.
 
+mod batched;
 mod claiming;
 mod ending;
 mod executing;
 mod waiting;
 
+pub(super) use self::batched::is_interruption;
+
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -50,6 +54,8 @@ impl Named {
 
 /// What to do next.
 pub(super) enum Step {
+    /// There is the right to execute: [`Call::start`], now or later.
+    Granted,
     /// Call the executor, then [`Call::executed`].
     Execute,
     /// Call the reconciler with this record, then [`Call::reconciled`].
@@ -88,13 +94,27 @@ enum Conclusion {
     Cancelled,
 }
 
+/// What a claim is for.
+enum Entry {
+    Execute,
+    /// To settle, by this reconciler, what this record left in doubt.
+    Reconcile(Py<PyAny>, Py<PyRecord>, Box<str>),
+}
+
 enum Stage {
     Claiming,
     Waiting,
+    /// With what undoes the claim.
+    Granted(Entry, Ending),
     Looking(Lookup),
     Reconciling(Box<str>),
     Executing,
-    Ending { ending: Ending, conclusion: Conclusion, news: Option<News>, tries_left: usize },
+    Ending {
+        ending: Ending,
+        conclusion: Conclusion,
+        news: Option<News>,
+        tries_left: usize,
+    },
     Over,
 }
 
@@ -123,6 +143,8 @@ pub(super) struct Call {
     held: Option<Claim>,
     entered: Option<(Py<Execution>, Py<PyAny>)>,
     cancelled: Option<PyErr>,
+    /// Of a call in a batch, which is told when to start: whether it was answered from a record.
+    batched: Option<Arc<AtomicBool>>,
 }
 
 impl Call {
@@ -141,6 +163,7 @@ impl Call {
             held: None,
             entered: None,
             cancelled: None,
+            batched: None,
         }
     }
 
@@ -182,7 +205,13 @@ impl Call {
     /// Asks for the right to execute.
     pub(super) fn begin(&mut self, py: Python<'_>) -> Step {
         self.stage = Stage::Claiming;
-        let request = ClaimRequest {
+        let reply = self.active.store.claim(&self.request(self.rules.latch));
+        self.take(py, reply, Arrived::Claimed)
+    }
+
+    /// What it asks the store for.
+    pub(super) fn request(&self, latch: bool) -> ClaimRequest<'_> {
+        ClaimRequest {
             key: &self.named.key,
             signal_id: &self.named.signal_id,
             action_type: &self.named.action_type,
@@ -190,7 +219,7 @@ impl Call {
             fingerprint: &self.named.fingerprint,
             check_params: self.active.settings.check_params(),
             takes_over: self.rules.takes_over(),
-            latch: self.rules.latch,
+            latch,
             refuses_to_wait: !self.rules.waits,
             asks_again: self.asks_again,
             lease: self.active.settings.lease(),
@@ -198,9 +227,7 @@ impl Call {
             owner: &self.active.owner,
             params: self.named.params.as_deref(),
             context: self.named.context.as_deref(),
-        };
-        let reply = self.active.store.claim(&request);
-        self.take(py, reply, Arrived::Claimed)
+        }
     }
 
     /// Goes on with a claim that was asked for in this call's name.

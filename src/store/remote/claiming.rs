@@ -252,12 +252,12 @@ impl<E: Engine> Inner<E> {
 
     /// Makes room for one more record; answers with the live records that went.
     pub(super) async fn make_room(&self) -> Result<u64, StoreError> {
-        let size = persist(self.timeout, || self.engine.size()).await?;
+        let size = persist(super::WALK, || self.engine.size()).await?;
         let count = self.room.to_evict(size)?;
         if count == 0 {
             return Ok(0);
         }
-        let evicted = persist(self.timeout, || self.engine.remove_oldest(count)).await?;
+        let evicted = persist(super::WALK, || self.engine.remove_oldest(count)).await?;
         self.room.evicted(size, evicted)?;
         self.counts.add(Counter::Evicted, evicted);
         self.news.all_changed();

@@ -137,7 +137,8 @@ impl Time {
     }
 }
 
-/// A server's client. Every verb connects if need be, and may be asked twice. Readers get records as
+/// A server's client. Every verb connects if need be, and may be asked twice. What walks over all records (`find`, `scan`,
+/// `tally`, `size`, `remove_oldest`) bounds each of its requests by itself; the others are bounded as a whole. Readers get records as
 /// [`Kept::seen`](crate::store::kept::Kept::seen) has them.
 pub(in crate::store) trait Engine: Send + Sync + fmt::Debug + 'static {
     /// Asks for the right to execute. Only a claim that is granted writes.
@@ -186,8 +187,8 @@ pub(in crate::store) trait Engine: Send + Sync + fmt::Debug + 'static {
     /// See [`Store::clear`](crate::store::Store::clear).
     fn clear(&self, key: &str) -> impl Future<Output = Result<bool, Fault>> + Send;
 
-    /// A part of a removal of everything: answers with the number of live records removed and whether there may be more.
-    fn clear_part(&self) -> impl Future<Output = Result<(u64, bool), Fault>> + Send;
+    /// A part of a removal of everything: answers with the number of live records removed, and where it goes on, if it does.
+    fn clear_part(&self, from: Option<&Cursor>) -> impl Future<Output = Result<(u64, Option<Cursor>), Fault>> + Send;
 
     /// See [`Store::restore`](crate::store::Store::restore); one answer for each, in order. Nothing is evicted, and no cap is
     /// looked at.
@@ -208,6 +209,14 @@ pub(in crate::store) trait Engine: Send + Sync + fmt::Debug + 'static {
     /// Has the news of ended claims, and of records that others change, told to [`News`](super::news::News) from now on; answers whether they
     /// are, which a server behind a pooler may not do.
     fn listen(&self) -> impl Future<Output = Result<bool, Fault>> + Send;
+
+    /// See [`Store::expires_by_itself`](crate::store::Store::expires_by_itself).
+    const EXPIRES_BY_ITSELF: bool = false;
+
+    /// What is unsafe about the servers, and the remedy; all that is known by now.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Lets go of connections that nobody uses.
     fn let_go(&self);

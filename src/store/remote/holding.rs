@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::Inner;
 use super::counts::Counter;
 use super::engine::{Engine, Fault, Marked, Put};
 use super::tries::{Tries, persist};
-use super::{BoxedStep, Inner};
 use crate::core::error::{NO_ROOM_TO_RESTORE, StoreError};
 use crate::core::imprint::Imprint;
 use crate::core::record::Record;
@@ -79,13 +79,22 @@ impl<E: Engine> Inner<E> {
     }
 
     pub(super) async fn restore(&self, records: &[Record]) -> Result<Vec<Restored>, StoreError> {
-        if let Some(max) = self.room.max() {
-            let size = persist(self.timeout, || self.engine.size()).await?.live;
-            if size + records.len() as u64 > max as u64 {
-                let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let Some(max) = self.room.max() else { return self.put(records).await };
+        let mut live = persist(super::WALK, || self.engine.size()).await?.live;
+        let mut restored = Vec::with_capacity(records.len());
+        for record in records {
+            if live >= max as u64 {
+                let size = usize::try_from(live).unwrap_or(usize::MAX);
                 return Err(StoreError::Full { size, max, reason: NO_ROOM_TO_RESTORE });
             }
+            let one = self.put(std::slice::from_ref(record)).await?;
+            live += one.iter().filter(|one| **one == Restored::Written).count() as u64;
+            restored.extend(one);
         }
+        Ok(restored)
+    }
+
+    async fn put(&self, records: &[Record]) -> Result<Vec<Restored>, StoreError> {
         let put = persist(self.timeout, || self.engine.put(records)).await?;
         let mut restored = Vec::with_capacity(put.len());
         for (record, put) in records.iter().zip(put) {
@@ -106,14 +115,24 @@ impl<E: Engine> Inner<E> {
         Ok(restored)
     }
 
-    /// Does a verb in parts, each within its own time; answers with the sum.
-    pub(super) async fn in_parts(
-        &self,
-        part: impl for<'a> Fn(&'a E) -> BoxedStep<'a, (u64, bool)> + Send + Sync,
-    ) -> Result<u64, StoreError> {
+    /// Removes all records, in parts.
+    pub(super) async fn clear_all(&self) -> Result<u64, StoreError> {
+        let (mut sum, mut from) = (0, None);
+        loop {
+            let (count, next) = persist(self.timeout, || self.engine.clear_part(from.as_ref())).await?;
+            sum += count;
+            if next.is_none() {
+                return Ok(sum);
+            }
+            from = next;
+        }
+    }
+
+    /// Removes expired records, in parts.
+    pub(super) async fn cleanup_expired(&self) -> Result<u64, StoreError> {
         let mut sum = 0;
         loop {
-            let (count, more) = persist(self.timeout, || part(&self.engine)).await?;
+            let (count, more) = persist(self.timeout, || self.engine.cleanup_part()).await?;
             sum += count;
             if !more {
                 return Ok(sum);

@@ -46,8 +46,11 @@ pub use self::fork::{freeze_driver, thaw_driver};
 /// How long what was counted may wait to be told.
 const TOLD_AFTER: Duration = Duration::from_millis(100);
 
+/// What a walk over all records may take, each of whose requests is bounded by itself.
+const WALK: Duration = Duration::from_hours(1);
+
 /// A store on a server.
-pub(in crate::store) struct RemoteStore<E: Engine>(Arc<Inner<E>>);
+pub struct RemoteStore<E>(Arc<Inner<E>>);
 
 struct Inner<E> {
     engine: E,
@@ -62,8 +65,11 @@ struct Inner<E> {
     asked: AtomicU64,
     /// Whether ends of claims are told.
     listens: AtomicBool,
+    /// Warnings that were given.
+    warned: Mutex<Vec<String>>,
 }
 
+#[expect(private_bounds, reason = "engines are made in this crate only")]
 impl<E: Engine> RemoteStore<E> {
     /// A store that gets its engine from `engine`, which is given where to tell its news. Nothing is connected yet.
     pub(in crate::store) fn new(
@@ -82,6 +88,7 @@ impl<E: Engine> RemoteStore<E> {
             telling: Mutex::default(),
             asked: AtomicU64::new(0),
             listens: AtomicBool::new(false),
+            warned: Mutex::default(),
         }))
     }
 
@@ -119,7 +126,7 @@ impl<E: Engine> RemoteStore<E> {
     {
         self.ask(move |inner| async move {
             inner.tell_counts().await?;
-            persist(inner.timeout, || verb(&inner.engine)).await
+            persist(WALK, || verb(&inner.engine)).await
         })
     }
 }
@@ -208,12 +215,6 @@ impl<E: Engine> Inner<E> {
 impl<E: Engine> fmt::Debug for RemoteStore<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.engine.fmt(f)
-    }
-}
-
-impl<E: Engine> Drop for RemoteStore<E> {
-    fn drop(&mut self) {
-        self.0.engine.let_go();
     }
 }
 
@@ -314,24 +315,24 @@ impl<E: Engine> Store for RemoteStore<E> {
         let wanted = OwnedSelector::new(selector);
         self.ask(move |inner| async move {
             inner.tell_counts().await?;
-            persist(inner.timeout, || inner.engine.find(wanted.lend())).await
+            persist(WALK, || inner.engine.find(wanted.lend())).await
         })
     }
 
     fn scan(&self, from: Option<Cursor>, limit: usize) -> Reply<Page> {
         self.ask(move |inner| async move {
             inner.tell_counts().await?;
-            persist(inner.timeout, || inner.engine.scan(from.as_ref(), limit)).await
+            persist(WALK, || inner.engine.scan(from.as_ref(), limit)).await
         })
     }
 
     fn cleanup_expired(&self) -> Reply<u64> {
-        self.ask(|inner| async move { inner.in_parts(|engine| Box::pin(engine.cleanup_part())).await })
+        self.ask(|inner| async move { inner.cleanup_expired().await })
     }
 
     fn remove_oldest(&self, count: u64) -> Reply<u64> {
         self.ask(move |inner| async move {
-            let removed = persist(inner.timeout, || inner.engine.remove_oldest(count)).await;
+            let removed = persist(WALK, || inner.engine.remove_oldest(count)).await;
             inner.news.all_changed();
             removed
         })
@@ -348,7 +349,7 @@ impl<E: Engine> Store for RemoteStore<E> {
 
     fn clear_all(&self) -> Reply<u64> {
         self.ask(|inner| async move {
-            let cleared = inner.in_parts(|engine| Box::pin(engine.clear_part())).await;
+            let cleared = inner.clear_all().await;
             inner.news.all_changed();
             inner.news.waiters.discharge_all();
             cleared
@@ -372,6 +373,18 @@ impl<E: Engine> Store for RemoteStore<E> {
             return Reply::Ready(Ok(()));
         }
         self.ask(|inner| async move { inner.tell_counts().await })
+    }
+
+    fn expires_by_itself(&self) -> bool {
+        E::EXPIRES_BY_ITSELF
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let all = self.0.engine.warnings();
+        let mut told = self.0.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<String> = all.into_iter().filter(|warning| !told.contains(warning)).collect();
+        told.extend(new.iter().cloned());
+        new
     }
 
     fn let_go(&self) {

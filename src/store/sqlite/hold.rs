@@ -244,12 +244,7 @@ impl Turn<'_> {
         };
         let decision = decide(kept.as_ref().map(|kept| kept.stored(self.now)), request, self.now);
         let Some(kept) = kept.as_ref().filter(|_| decision != Decision::NotInDoubt) else {
-            let state = kept.filter(|kept| !kept.has_expired(self.now)).map(|kept| match kept.state {
-                State::InProgress => "in progress",
-                State::Completed => "completed",
-                State::Failed => "failed",
-                State::InDoubt => "in doubt",
-            });
+            let state = kept.filter(|kept| !kept.has_expired(self.now)).map(|kept| kept.state.plain());
             return Err(Fault::Answer(StoreError::NotInDoubt { key: key.into(), state }));
         };
         match word {

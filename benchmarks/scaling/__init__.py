@@ -1,0 +1,1 @@
+"""How far each engine goes: `python -m benchmarks.scaling` measures what docs/scaling.md reckons with, and reckons."""

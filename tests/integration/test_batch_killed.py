@@ -1,0 +1,99 @@
+"""A process killed in the middle of a batch: what it may have done is in doubt, and the rest simply runs again."""
+
+from __future__ import annotations
+
+import asyncio
+from signal import SIGINT
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import idempotency_manager as im
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Start
+
+COUNT = 150
+WINDOW = 16
+
+SYNC = """
+    manager = im.IdempotencyManager(STORE, lease="1h")
+
+    def executor(action):
+        say(action["signal_id"])
+        if action["signal_id"] == LAST:
+            heard()
+        return action["signal_id"]
+
+    try:
+        manager.execute_many([action(number) for number in range(COUNT)], executor)
+    except KeyboardInterrupt:
+        say("interrupted")
+"""
+ASYNC = """
+    manager = im.AsyncIdempotencyManager(STORE, lease="1h")
+
+    async def executor(action):
+        say(action["signal_id"])
+        if action["signal_id"] == LAST:
+            heard()
+        return action["signal_id"]
+
+    asyncio.run(manager.execute_many([action(number) for number in range(COUNT)], executor))
+"""
+
+
+def actions() -> list[dict[str, Any]]:
+    return [{"signal_id": str(number), "action": "card", "target": "trello", "params": {}} for number in range(COUNT)]
+
+
+def run_again(manager: im.IdempotencyManager, run: Any) -> tuple[list[str], list[str], list[str]]:
+    """Run all again; answers with those that were replayed, ran, and are in doubt."""
+    ran: list[str] = []
+
+    def executor(action: Any) -> str:
+        ran.append(action["signal_id"])
+        return str(action["signal_id"])
+
+    outcomes = run(manager, executor)
+    doubtful = [outcome for outcome in outcomes if isinstance(outcome.error, im.InDoubtError)]
+    assert all(outcome.error is None for outcome in outcomes if outcome not in doubtful)
+    replayed = [outcome.unwrap() for outcome in outcomes if outcome.replayed]
+    return replayed, ran, [outcome.action["signal_id"] for outcome in doubtful]
+
+
+def in_a_thread(manager: im.IdempotencyManager, executor: Any) -> Any:
+    return manager.execute_many(actions(), executor)
+
+
+def in_a_task(manager: im.IdempotencyManager, executor: Any) -> Any:
+    return asyncio.run(manager.aexecute_many(actions(), executor))
+
+
+@pytest.mark.parametrize("last", ["0", "40", "101"])
+@pytest.mark.parametrize(("program", "run"), [(SYNC, in_a_thread), (ASYNC, in_a_task)], ids=["sync", "async"])
+def test_a_killed_process_leaves_at_most_a_window_in_doubt(
+    start: Start, durable: im.IdempotencyManager, program: str, run: Any, last: str
+) -> None:
+    owner = start(f"\n    COUNT, LAST = {COUNT}, {last!r}" + program)
+    said = [owner.hear()]
+    while said[-1] != last:
+        said.append(owner.hear())
+    owner.kill()
+    replayed, ran, doubtful = run_again(durable, run)
+    assert last in doubtful
+    assert len(doubtful) <= WINDOW
+    assert set(said) <= {*replayed, *doubtful}, "what may have happened does not run again"
+    assert sorted(replayed + ran + doubtful, key=int) == [str(number) for number in range(COUNT)]
+
+
+def test_ctrl_c_leaves_the_one_in_doubt_that_it_interrupted(start: Start, durable: im.IdempotencyManager) -> None:
+    owner = start(f"\n    COUNT, LAST = {COUNT}, '40'" + SYNC)
+    while owner.hear() != "40":
+        pass
+    owner.send(SIGINT)
+    assert owner.hear() == "interrupted"
+    owner.hear_all()
+    replayed, ran, doubtful = run_again(durable, in_a_thread)
+    assert (len(replayed), doubtful) == (40, ["40"])
+    assert len(ran) == COUNT - 41

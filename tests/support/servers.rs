@@ -1,0 +1,30 @@
+//! Servers that a test needs: started for it, and named by the environment.
+
+use std::env;
+use std::sync::Once;
+
+/// The variable that names a Redis server.
+pub(crate) const REDIS: &str = "IDEMPOTENCY_TEST_REDIS_URL";
+/// The variable that names the nodes of a Redis cluster.
+pub(crate) const REDIS_CLUSTER: &str = "IDEMPOTENCY_TEST_REDIS_CLUSTER_URL";
+
+/// Whether a server is there, or none is needed. Where one must be there, in CI, its absence is a failure.
+pub(crate) fn is_there(variable: Option<&str>) -> bool {
+    static SAID: Once = Once::new();
+    let Some(missing) = variable.filter(|variable| env::var_os(variable).is_none()) else { return true };
+    assert!(env::var_os("CI").is_none(), "{missing} names no server: run the tests by `make rust-test`");
+    SAID.call_once(|| eprintln!("NOT TESTED: {missing} names no server; `make rust-test` starts one"));
+    false
+}
+
+/// Host and port of each server that the variable names.
+pub(crate) fn nodes(variable: &str) -> Vec<(String, u16)> {
+    let url = env::var(variable).expect("looked for before");
+    let (_, rest) = url.split_once("://").expect("a URL");
+    let servers = rest.split(['/', '?']).next().expect("a part");
+    let node = |server: &str| {
+        let (host, port) = server.rsplit_once(':').expect("a port");
+        (host.to_owned(), port.parse().expect("a number"))
+    };
+    servers.split(',').map(node).collect()
+}
