@@ -50,10 +50,10 @@ SELECT current_setting('server_version_num'), current_setting('client_encoding')
        current_setting('transaction_isolation'), current_setting('transaction_read_only'),
        CAST(pg_is_in_recovery() AS text), current_setting('lock_timeout'),
        CAST(to_regclass('idempotency_records') AS text), {_CLOCK}
-"""  # noqa: S608
+"""
 HAS_TABLES = "SELECT CAST(to_regclass('idempotency_records') AS text)"
-WHICH_TRANSACTION = f"SELECT {_TRANSACTION}"  # noqa: S608
-SET_LOCK_TIMEOUT = f"SELECT {_LOCK_TIMEOUT.format('wait')}"  # noqa: S608
+WHICH_TRANSACTION = f"SELECT {_TRANSACTION}"
+SET_LOCK_TIMEOUT = f"SELECT {_LOCK_TIMEOUT.format('wait')}"
 NEXT_FENCE = "SELECT CAST(greatest(nextval('idempotency_fence'), CAST(%(than)s AS bigint) + 1) AS text)"
 VERSION = "SELECT CAST(value AS text) FROM idempotency_meta WHERE name = 'schema'"
 

@@ -1,7 +1,7 @@
-"""A program whose children add a card in a transaction and are killed on the way; it prints what they left, as JSON.
+"""A program whose children add a card in a transaction and are killed on the way; it prints what is left.
 
-`python -m tests.postgres.killed_writers URL OWNER`: a process of its own, with no threads, so that it can fork. OWNER is
-who begins the transaction: the "call" or the "caller".
+`python -m tests.postgres.killed_writers URL OWNER`: a process of its own, with no threads, so that it can fork. OWNER
+is who begins the transaction: the "call" or the "caller".
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def killed(url: str, owner: str, number: int) -> int:
 
 
 def run(url: str, owner: str) -> Iterator[dict[str, Any]]:
-    """Kill one writer before its first statement, the next before its second, until one lives; one that may live follows."""
+    """Kill one writer before its first statement, the next before its second, until one lives; another follows each."""
     for number in count(1):
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("TRUNCATE cards")

@@ -1,4 +1,4 @@
-"""Processes, servers and connections that die in a transaction: the row and the memory of it are both there, or neither."""
+"""Processes, servers and connections that die in a transaction: row and memory of it are both there, or neither."""
 
 from __future__ import annotations
 
@@ -68,10 +68,9 @@ async def test_a_connection_that_breaks_before_the_commit_leaves_nothing(
 
 @every_client
 @pytest.mark.parametrize("is_done", [True, False], ids=["and the answer is lost", "and does not arrive"])
-async def test_a_connection_that_breaks_during_the_commit_leaves_a_doubt_that_the_next_call_settles(
+async def test_a_connection_that_breaks_during_the_commit_leaves_a_doubt_that_the_next_call_settles(  # noqa: PLR0913, PLR0917
     manager: IdempotencyManager,
     shop: Shop,
-    request: pytest.FixtureRequest,
     proxy_factory: Callable[..., Proxy],
     postgres_server: PostgresServer,
     customer: Customer,
