@@ -1,13 +1,11 @@
 //! The claim: what its script is told, and what its answer means.
 
-use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{Cmd, Value};
 
 use super::client::RedisEngine;
 use super::fields::{self, failure, fingerprint, number, owned, payload, text, time};
 use super::script;
 use crate::core::clock::{Span, Timestamp};
-use crate::core::error::StoreError;
 use crate::core::record::{Fence, Record, Status};
 use crate::store::asked::Asked;
 use crate::store::remote::LocalCopies;
@@ -22,44 +20,18 @@ impl RedisEngine {
         let (record, counter) = self.names.of(&claim.asked.key);
         let now = self.now_argument();
         let wants_time = self.options.local_copies != LocalCopies::Off;
-        let answer = self
-            .run(&script::CLAIM, &[&record, &counter], |command| arguments(command, &claim, &now, wants_time))
+        let (answer, replicas) = self
+            .run_and_wait(&script::CLAIM, &[&record, &counter], |command| arguments(command, &claim, &now, wants_time))
             .await?;
         let met = met(claim.asked, answer)?;
-        if self.options.wait_replicas > 0
+        if replicas < self.options.wait_replicas
             && let Met::Run(..) | Met::TakeOver(..) = met
         {
-            self.wait_for_replicas(claim, &record).await?;
+            self.abandon(&claim.asked.key, claim.token).await?;
+            return Err(self.too_few_replicas(replicas));
         }
         Ok(met)
     }
-
-    /// Has a claim be on so many replicas; gives it back where it is not in time.
-    async fn wait_for_replicas(&self, claim: Claim<'_>, record: &str) -> Result<(), Fault> {
-        let patience = super::link::response_timeout(&self.options) / 2;
-        let mut command = redis::cmd("WAIT");
-        command.arg(self.options.wait_replicas).arg(patience.as_millis().max(1) as u64);
-        let route = Route::new(slot(record), SlotAddr::Master);
-        let nodes = RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(route));
-        let have: u32 = number(&self.send_to(&command, nodes).await?)?;
-        if have >= self.options.wait_replicas {
-            return Ok(());
-        }
-        self.abandon(&claim.asked.key, claim.token).await?;
-        Err(Fault::Answer(StoreError::Unavailable(format!(
-            "only {have} of the {} replicas that wait_replicas asks for had the claim within {} s: {} has lost replicas, or \
-             they lag",
-            self.options.wait_replicas,
-            patience.as_secs_f64(),
-            self.options.place()
-        ))))
-    }
-}
-
-/// The slot of a record in a cluster.
-fn slot(record: &str) -> u16 {
-    let tag = record.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or(record, |(tag, _)| tag);
-    crc16::State::<crc16::XMODEM>::calculate(tag.as_bytes()) % 16_384
 }
 
 fn arguments(command: &mut Cmd, claim: &Claim<'_>, now: &str, wants_time: bool) {
@@ -136,7 +108,7 @@ fn record(asked: &Asked, all: Value, now: Timestamp) -> Result<Box<Record>, Faul
 /// The claim that this very call was granted before, its answer lost.
 fn again(asked: &Asked, fence: Fence, attempts: u32, now: Timestamp, all: Value) -> Result<Met, Fault> {
     let over_doubt = match &all {
-        Value::Map(pairs) => pairs.iter().find(|(name, _)| text(name) == Some(b"over_doubt")).is_some(),
+        Value::Map(pairs) => pairs.iter().any(|(name, _)| text(name) == Some(b"over_doubt")),
         Value::Array(flat) => flat.iter().step_by(2).any(|name| text(name) == Some(b"over_doubt")),
         _ => false,
     };

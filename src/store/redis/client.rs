@@ -15,6 +15,7 @@ use super::script::Script;
 use super::trouble;
 use super::walk::Walks;
 use crate::core::clock::Timestamp;
+use crate::core::error::StoreError;
 use crate::store::remote::engine::{Fault, Time};
 use crate::store::remote::news::News;
 
@@ -78,13 +79,16 @@ impl RedisEngine {
 
     /// What the server answered; a fault where it did not.
     async fn try_send(&self, command: &Cmd, nodes: Option<RoutingInfo>) -> Result<RedisResult<Value>, Fault> {
+        self.by_link(async |link| match nodes {
+            Some(nodes) => link.send_to(command, nodes).await,
+            None => link.send(command).await,
+        })
+        .await
+    }
+
+    async fn by_link<T>(&self, send: impl AsyncFnOnce(&mut Link) -> RedisResult<T>) -> Result<RedisResult<T>, Fault> {
         let (made, mut link) = self.link().await?;
-        let sent = async {
-            match nodes {
-                Some(nodes) => link.send_to(command, nodes).await,
-                None => link.send(command).await,
-            }
-        };
+        let sent = send(&mut link);
         let Ok(answer) = tokio::time::timeout(response_timeout(&self.options), sent).await else {
             self.links.drop_link(made);
             return Err(Fault::Lost(trouble::no_answer(&self.options)));
@@ -105,7 +109,7 @@ impl RedisEngine {
         self.judge(self.try_send(command, Some(nodes)).await?)
     }
 
-    fn judge(&self, answer: RedisResult<Value>) -> Result<Value, Fault> {
+    fn judge<T>(&self, answer: RedisResult<T>) -> Result<T, Fault> {
         answer.map_err(|error| trouble::fault(&error, &self.options, false))
     }
 
@@ -126,6 +130,44 @@ impl RedisEngine {
         let mut command = script.introduce(keys);
         arguments(&mut command);
         self.send(&command).await
+    }
+
+    /// The same, where what is written must be on so many replicas before it counts: by the same connection, so that none but
+    /// the server which has written is asked for its replicas. `record` is the first of the keys.
+    pub(super) async fn run_and_wait(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<(Value, u32), Fault> {
+        if self.options.wait_replicas == 0 {
+            return Ok((self.run(script, keys, arguments).await?, 0));
+        }
+        let patience = response_timeout(&self.options) / 2;
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(self.options.wait_replicas).arg(patience.as_millis().max(1).to_string());
+        let slot = slot(keys.first().copied().unwrap_or_default());
+        let mut command = script.call(keys);
+        arguments(&mut command);
+        let unknown = |kind| kind == ErrorKind::Server(ServerErrorKind::NoScript);
+        let mut answer = self.by_link(async |link| link.send_and_wait(&command, &wait, slot).await).await?;
+        if answer.as_ref().is_err_and(|error| unknown(error.kind())) {
+            command = script.introduce(keys);
+            arguments(&mut command);
+            answer = self.by_link(async |link| link.send_and_wait(&command, &wait, slot).await).await?;
+        }
+        let (answer, replicas) = self.judge(answer)?;
+        Ok((answer, fields::number(&replicas)?))
+    }
+
+    /// That too few replicas had what was written.
+    pub(super) fn too_few_replicas(&self, have: u32) -> Fault {
+        Fault::Answer(StoreError::Unavailable(format!(
+            "only {have} of the {} replicas that wait_replicas asks for had the claim in time: {} has lost replicas, or they \
+             lag",
+            self.options.wait_replicas,
+            self.options.place()
+        )))
     }
 
     /// The time that decides, in microseconds, as the scripts take it: empty for the server's.
@@ -157,6 +199,12 @@ impl RedisEngine {
         slot.listens |= slot.is(made);
         Ok(())
     }
+}
+
+/// The slot of a record in a cluster.
+fn slot(record: &str) -> u16 {
+    let tag = record.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or(record, |(tag, _)| tag);
+    crc16::State::<crc16::XMODEM>::calculate(tag.as_bytes()) % 16_384
 }
 
 /// What becomes of a push of the server's.

@@ -22,6 +22,9 @@ fn put(command: &mut Cmd, fields: &Fields) {
     }
 }
 
+/// The longest that a server can be told to keep a record, in milliseconds.
+const LONGEST: u64 = (1 << 53) / 1_000;
+
 /// What the holder of a claim that is not its any more is told.
 fn held(key: &str, answer: Value) -> Result<Held, Fault> {
     let parts = match answer {
@@ -42,12 +45,17 @@ impl RedisEngine {
     async fn hold_on(&self, hold: &Hold) -> Result<Held, Fault> {
         let (record, _) = self.names.of(&hold.key);
         let now = self.now_argument();
-        let answer = self
-            .run(&script::DISPATCH, &[&record], |command| {
+        let (answer, replicas) = self
+            .run_and_wait(&script::DISPATCH, &[&record], |command| {
                 command.arg(hold.fence.0).arg(&now);
             })
             .await?;
-        held(&hold.key, answer)
+        let held = held(&hold.key, answer)?;
+        // A failover that forgot it would take the effect for one that can't have happened.
+        if matches!(held, Held::Kept) && replicas < self.options.wait_replicas {
+            return Err(self.too_few_replicas(replicas));
+        }
+        Ok(held)
     }
 
     /// Removes a record; `fence` is that of the finished one that is meant, if only that one is.
@@ -184,6 +192,7 @@ impl Engine for RedisEngine {
         let answer = self
             .run(&script::FINISH, &[&record], |command| {
                 command.arg(word).arg(hold.fence.0).arg(&now).arg(ttl).arg(&channel).arg(&*hold.key);
+                command.arg(ttl.div_ceil(1_000).clamp(1, LONGEST));
                 put(command, &fields);
             })
             .await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::{ClusterClientBuilder, ClusterConfig};
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::RoutingInfo;
+use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo,
@@ -48,6 +48,23 @@ impl Link {
             Self::Cluster(connection) => connection.route_command(command.clone(), nodes).await,
         };
         answer.and_then(Value::extract_error)
+    }
+
+    /// A command and, by the same connection and right behind it, a wait for replicas to have what it wrote; answers with
+    /// their number, too.
+    pub(super) async fn send_and_wait(&mut self, command: &Cmd, wait: &Cmd, slot: u16) -> RedisResult<(Value, Value)> {
+        let mut both = redis::Pipeline::with_capacity(2);
+        both.add_command(command.clone()).add_command(wait.clone());
+        let answers = match self {
+            Self::One(connection) => connection.send_packed_commands(&both, 0, 2).await,
+            Self::Cluster(connection) => {
+                let master = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
+                connection.route_pipeline(both, 0, 2, master).await
+            }
+        }?;
+        let mut answers = answers.into_iter().map(Value::extract_error);
+        let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
+        Ok((next()?, next()?))
     }
 
     pub(super) async fn subscribe(&mut self, channel: &str) -> RedisResult<()> {

@@ -10,7 +10,7 @@ use super::Inner;
 use super::counts::Counter;
 use super::driver::driver;
 use super::engine::{Claim, Engine, Met};
-use super::tries::{Tries, persist};
+use super::tries::{Patience, Tries, persist};
 use super::trip::Fate;
 use crate::core::error::StoreError;
 use crate::store::asked::Asked;
@@ -93,7 +93,7 @@ impl<E: Engine> Inner<E> {
     }
 
     async fn ask_for_many(&self, claims: &[Claim<'_>]) -> Result<Vec<Met>, StoreError> {
-        let mut tries = Tries::new(self.timeout);
+        let mut tries = Tries::new(self.timeout, Patience::Short);
         loop {
             match tries.within(self.engine.claim_many(claims)).await {
                 Ok(met) => return Ok(met),
@@ -116,7 +116,7 @@ impl<E: Engine> Inner<E> {
 
     /// Asks until the server has answered. A claim that may have been granted unheard is taken back.
     async fn ask_for(self: &Arc<Self>, claim: Claim<'_>) -> Result<Met, StoreError> {
-        let mut tries = Tries::new(self.timeout);
+        let mut tries = Tries::new(self.timeout, Patience::Short);
         loop {
             let fault = match tries.within(self.engine.claim(claim)).await {
                 Ok(met) => return Ok(met),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Inner;
 use super::counts::Counter;
 use super::engine::{Engine, Fault, Marked, Put};
-use super::tries::{Tries, persist};
+use super::tries::{Patience, Tries, persist};
 use crate::core::error::{NO_ROOM_TO_RESTORE, StoreError};
 use crate::core::imprint::Imprint;
 use crate::core::record::Record;
@@ -14,7 +14,7 @@ use crate::store::{Ending, Held, Hit, Hold, Resolution, Restored};
 
 impl<E: Engine> Inner<E> {
     pub(super) async fn finish(&self, hold: &Hold, ending: &Ending) -> Result<Held, StoreError> {
-        let mut tries = Tries::new(self.timeout);
+        let mut tries = Tries::new(self.timeout, Patience::Long);
         let held = loop {
             match tries.within(self.engine.finish(hold, ending)).await {
                 Ok(held) => break held,
@@ -41,7 +41,7 @@ impl<E: Engine> Inner<E> {
     }
 
     pub(super) async fn resolve(&self, key: &str, word: &Resolution) -> Result<(), StoreError> {
-        let mut tries = Tries::new(self.timeout);
+        let mut tries = Tries::new(self.timeout, Patience::Short);
         let resolved = loop {
             let fault = match tries.within(self.engine.resolve(key, word)).await {
                 Ok(()) => break Ok(()),

@@ -17,7 +17,7 @@ use self::driver::driver;
 use self::engine::{Engine, Fault};
 use self::news::News;
 use self::room::Room;
-use self::tries::persist;
+use self::tries::{insist, persist};
 use self::trip::{Fate, Trip};
 use super::asked::{Asked, Marking};
 use super::{
@@ -257,7 +257,7 @@ impl<E: Engine> Store for RemoteStore<E> {
 
     fn renew(&self, holds: &[Hold], lease: Span) -> Reply<Vec<Hold>> {
         let holds = holds.to_vec();
-        self.ask(move |inner| async move { persist(inner.timeout, || inner.engine.renew(&holds, lease)).await })
+        self.ask(move |inner| async move { insist(inner.timeout, || inner.engine.renew(&holds, lease)).await })
     }
 
     fn dispatch(&self, hold: &Hold) -> Reply<Held> {
@@ -267,7 +267,7 @@ impl<E: Engine> Store for RemoteStore<E> {
 
     fn dispatch_many(&self, holds: &[Hold]) -> Reply<Vec<Held>> {
         let holds = holds.to_vec();
-        self.ask(move |inner| async move { persist(inner.timeout, || inner.engine.dispatch(&holds)).await })
+        self.ask(move |inner| async move { insist(inner.timeout, || inner.engine.dispatch(&holds)).await })
     }
 
     fn finish(&self, hold: &Hold, ending: Ending) -> Reply<Held> {

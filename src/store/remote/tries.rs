@@ -9,34 +9,42 @@ use super::engine::Fault;
 use crate::core::error::StoreError;
 
 /// The pauses before a verb is asked again whose server could not be reached or whose answer was lost.
-const PAUSES: [Duration; 3] = [Duration::from_millis(10), Duration::from_millis(60), Duration::from_millis(250)];
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(10), Duration::from_millis(60), Duration::from_millis(250), Duration::from_millis(500)];
+
+/// How long a verb is asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// A moment: nothing has happened yet, and the caller does better to know.
+    Short,
+    /// As long as there is time: something has happened that must not be forgotten.
+    Long,
+}
 
 /// What is left of a verb's time.
 pub(super) struct Tries {
     until: Instant,
     timeout: Duration,
+    patience: Patience,
     asked: usize,
     /// Whether the server may have done what was asked, unheard.
     pub(super) lost: bool,
 }
 
 impl Tries {
-    pub(super) fn new(timeout: Duration) -> Self {
-        Self { until: Instant::now() + timeout, timeout, asked: 0, lost: false }
+    pub(super) fn new(timeout: Duration, patience: Patience) -> Self {
+        Self { until: Instant::now() + timeout, timeout, patience, asked: 0, lost: false }
     }
 
     /// Asks once.
     pub(super) async fn within<T>(&mut self, verb: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        self.asked += 1;
+        self.asked = self.asked.saturating_add(1);
         let answer = match tokio::time::timeout_at(self.until, verb).await {
             Ok(answer) => answer,
-            Err(_) => {
-                self.asked = usize::MAX;
-                Err(Fault::Lost(format!(
-                    "the server did not answer within {} s (timeout=); what was asked may still happen there",
-                    self.timeout.as_secs_f64()
-                )))
-            }
+            Err(_) => Err(Fault::Lost(format!(
+                "the server did not answer within {} s (timeout=); what was asked may still happen there",
+                self.timeout.as_secs_f64()
+            ))),
         };
         self.lost |= matches!(answer, Err(Fault::Lost(_)));
         answer
@@ -48,7 +56,12 @@ impl Tries {
             Fault::Answer(error) => return Err(error),
             Fault::Unsent(text) | Fault::Lost(text) => text,
         };
-        match PAUSES.get(self.asked.wrapping_sub(1)) {
+        let last = PAUSES.len() - 1;
+        let pause = match self.patience {
+            Patience::Short => PAUSES.get(self.asked - 1),
+            Patience::Long => PAUSES.get((self.asked - 1).min(last)),
+        };
+        match pause {
             Some(pause) if Instant::now() + *pause < self.until => {
                 tokio::time::sleep(*pause).await;
                 Ok(())
@@ -63,7 +76,21 @@ pub(super) async fn persist<T, F>(timeout: Duration, verb: impl Fn() -> F + Send
 where
     F: Future<Output = Result<T, Fault>> + Send,
 {
-    let mut tries = Tries::new(timeout);
+    ask(Tries::new(timeout, Patience::Short), verb).await
+}
+
+/// The same for what must not be forgotten.
+pub(super) async fn insist<T, F>(timeout: Duration, verb: impl Fn() -> F + Send) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, Fault>> + Send,
+{
+    ask(Tries::new(timeout, Patience::Long), verb).await
+}
+
+async fn ask<T, F>(mut tries: Tries, verb: impl Fn() -> F + Send) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, Fault>> + Send,
+{
     loop {
         match tries.within(verb()).await {
             Ok(answer) => return Ok(answer),

@@ -3,9 +3,12 @@
 -- ARGV: 1 fingerprint to match, or ''; 2 '1': takes an action in doubt over; 3 token of the call; 4 fence of a claim whose
 -- owner is dead, or ''; 5 '0': a new key may not be added; 6 '1': waits; 7 now in us, '' for the server's time;
 -- 8 lease in us; 9 ttl in us; 10 calls to add to the attempts; 11 '1': wants the time; then names and values of fields.
-local kept = redis.call('HMGET', KEYS[1], 'state', 'fingerprint', 'fence', 'attempts', 'executed_at', 'expires_at',
-    'result', 'result_bytes')
-local state = kept[1]
+local state = redis.call('HGET', KEYS[1], 'state')
+local kept = {}
+if state then
+    kept = redis.call('HMGET', KEYS[1], 'state', 'fingerprint', 'fence', 'attempts', 'executed_at', 'expires_at', 'result',
+        'result_bytes')
+end
 local now = tonumber(ARGV[7])
 -- What this server holds has not expired by its own time.
 local matches = ARGV[1] == '' or not kept[2] or kept[2] == ARGV[1]
@@ -32,6 +35,8 @@ if state then
     if state == 'in_progress' then
         local claim = redis.call('HMGET', KEYS[1], 'lease_until', 'latch', 'token', 'owner', 'owner_process', 'waited')
         if claim[3] == ARGV[3] then
+            -- Written once more, so that a wait for replicas waits for it.
+            redis.call('HSET', KEYS[1], 'token', ARGV[3])
             return {'again', kept[3], kept[4], now, redis.call('HGETALL', KEYS[1])}
         end
         if tonumber(claim[1]) > now and kept[3] ~= ARGV[4] then
@@ -58,13 +63,14 @@ elseif ARGV[5] == '0' and not kept[1] then
 end
 
 local fence = math.max(tonumber(redis.call('GET', KEYS[2]) or 0) + 1, tonumber(kept[3] or 0) + 1, time)
-fence = string.format('%.0f', fence)
+local text = string.format('%.0f', now)
+fence = fence == now and text or string.format('%.0f', fence)
 redis.call('SET', KEYS[2], fence)
 if kept[1] then
     redis.call('DEL', KEYS[1])
 end
 redis.call('HSET', KEYS[1], 'state', 'in_progress', 'fence', fence, 'attempts', attempts, 'token', ARGV[3],
-    'started_at', string.format('%.0f', start), 'lease_until', string.format('%.0f', now + ARGV[8]),
+    'started_at', start == now and text or string.format('%.0f', start), 'lease_until', string.format('%.0f', now + ARGV[8]),
     'expires_at', string.format('%.0f', math.min(now + ARGV[9], 9007199254740991)), unpack(ARGV, 12))
 if not takes_over then
     return {'run', fence, attempts}
