@@ -44,7 +44,7 @@ _OLDEST = 130_000
 _LONGEST = 2**31 - 1
 """What `lock_timeout` can hold, in milliseconds."""
 _MAKING_TABLES = "SELECT pg_advisory_xact_lock(CAST(%(number)s AS bigint))"
-_NUMBER_OF_MAKING = 0x6964656D706F74  # "idempot"; a store makes its tables under the same number
+_NUMBER_OF_MAKING = 0x6964656D706F7465  # as a store makes them
 _CHECKED: set[Any] = set()
 """Databases whose tables are known to be of a version that is known here."""
 _TRANSIENT = ("40001", "40P01")

@@ -19,8 +19,6 @@ _TEXTS = (
     *("key", "state", "latch", "signal_id", "action_type", "target", "owner", "owner_process", "error", "error_type"),
     *("error_args", "params", "context", "result"),
 )
-_JSON = ("result", "error_args", "params", "context")
-_PLAIN = tuple(name for name in _TEXTS if name not in _JSON)
 _NUMBERS = ("fence", "attempts", "started_at", "lease_until", "executed_at", "expires_at")
 _BYTES = ("fingerprint", "result_bytes")
 _COLUMNS = (*_TEXTS, *_NUMBERS, *_BYTES)
@@ -105,7 +103,7 @@ def values_of(row: Row, namespace: str) -> dict[str, Any]:
     values["result_bytes"] = None
     if isinstance(row.result, bytes):
         values["result"], values["result_bytes"] = None, row.result
-    for name in _PLAIN:
+    for name in _TEXTS:
         if values[name] is not None:
             values[name] = _without_nul(values[name])
     return {"namespace": _without_nul(namespace), **values}
@@ -114,7 +112,7 @@ def values_of(row: Row, namespace: str) -> dict[str, Any]:
 def row_of(answer: Sequence[str | None]) -> Row:
     """Make a row of what `TAKE` returns of one."""
     fields: dict[str, Any] = dict(zip(_COLUMNS, answer, strict=False))
-    for name in _PLAIN:
+    for name in _TEXTS:
         if fields[name] is not None:
             fields[name] = _ESCAPED.sub(lambda found: "\0" if found[1] == "0" else _ESCAPE, fields[name])
     for name in _NUMBERS:
