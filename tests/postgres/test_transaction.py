@@ -274,7 +274,9 @@ async def test_the_executor_has_its_execution(manager: IdempotencyManager, shop:
         await asyncio.sleep(0)
         seen.append(current_execution())
 
-    await customer.run(manager, customer.executor(look if customer.is_async else lambda: seen.append(current_execution())))
+    await customer.run(
+        manager, customer.executor(look if customer.is_async else lambda: seen.append(current_execution()))
+    )
     assert (seen[0].key, seen[0].attempt_count) == (manager.generate_key(CARD), 1)
     assert current_execution() is None
 

@@ -61,9 +61,7 @@ SESSIONS = [kind for kind in KINDS if "Session" in kind.__name__]
 
 
 @pytest.mark.parametrize("customer", [kind for kind in KINDS if kind not in SESSIONS], indirect=True)
-async def test_a_commit_by_a_statement_is_seen_too(
-    manager: IdempotencyManager, shop: Shop, customer: Customer
-) -> None:
+async def test_a_commit_by_a_statement_is_seen_too(manager: IdempotencyManager, shop: Shop, customer: Customer) -> None:
     with pytest.raises(im.TransactionEndedError) as caught:
         await customer.run(manager, customer.executor(inserts(customer), lambda: customer.execute("COMMIT")))
     assert caught.value.recorded
