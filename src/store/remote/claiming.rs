@@ -235,7 +235,7 @@ impl<E: Engine> Inner<E> {
             if inner.listens.load(Ordering::Acquire) {
                 ended.await;
             } else {
-                let mut untold = handle.spawn(tokio::time::sleep(UNTOLD));
+                let mut untold = handle.spawn(async { tokio::time::sleep(UNTOLD).await });
                 tokio::select! {
                     () = ended => untold.abort(),
                     _ = &mut untold => {}
