@@ -4,7 +4,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from sqlite3 import Connection
-from typing import assert_type
+from typing import Any, assert_type
+
+import psycopg
+import sqlalchemy.ext.asyncio
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from idempotency_manager import (
     NOT_EXECUTED,
@@ -57,10 +62,27 @@ def keys() -> None:
 
 
 def an_executor_in_a_transaction_keeps_its_type(
-    manager: IdempotencyManager, connection: Connection, make: Callable[[], dict[str, int]]
+    manager: IdempotencyManager,
+    connection: Connection | psycopg.Connection[Any] | Session | sqlalchemy.Connection,
+    make: Callable[[], dict[str, int]],
 ) -> None:
     assert_type(manager.execute_in_transaction(connection, action, make), dict[str, int])
     assert_type(manager.execute_in_transaction(connection, mapping, make, ttl="24h", result_type=dict), dict[str, int])
+
+
+async def an_executor_in_an_asynchronous_transaction_keeps_its_type(
+    manager: IdempotencyManager,
+    amanager: AsyncIdempotencyManager,
+    connection: psycopg.AsyncConnection[Any] | AsyncSession | sqlalchemy.ext.asyncio.AsyncConnection,
+    make: Callable[[], dict[str, int]],
+    amake: Callable[[], Awaitable[int]],
+) -> None:
+    assert_type(await manager.aexecute_in_transaction(connection, action, make), dict[str, int])
+    assert_type(await manager.aexecute_in_transaction(connection, action, amake, on_concurrent="raise"), int)
+    assert_type(await amanager.execute_in_transaction(connection, action, amake), int)
+    assert_type(await amanager.aexecute_in_transaction(connection, action, make, ttl="24h"), dict[str, int])
+
+    manager.execute_in_transaction("shop.db", action, make)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def an_executor_keeps_its_type(manager: IdempotencyManager, make: Callable[[], dict[str, int]]) -> None:
