@@ -27,6 +27,7 @@ from chaos.stores import STORES, Place
 from chaos.worker import Orders
 
 _ROOT = Path(__file__).parent.parent
+_SUSPECTS_SHOWN = 30
 _CONTROL_SHARE, _CONTROL_MIN_SECONDS = 1 / 6, 2.0
 
 
@@ -72,7 +73,7 @@ def _guarded(asked: argparse.Namespace, place: Place, folder: Path, seed: int) -
         begin = time.monotonic()
         found = settle(Line(port), place, asked.lease)
         _say(f"settled in {time.monotonic() - begin:.1f} s")
-        for name in found.suspects:
+        for name in found.suspects[:_SUSPECTS_SHOWN]:
             _say(f"  {name}: {'; '.join(found.actions[name]['events'])}")
     return _summary(asked, seed, herd, found) | place.siege.counts
 

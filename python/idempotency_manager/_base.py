@@ -117,8 +117,9 @@ class BaseManager:
         ttl: Duration | None,
         options: Mapping[str, Any],
     ) -> Any:
-        from ._transaction import SharedTransaction, transaction_options  # noqa: PLC0415 - only for those who use it
+        from ._transaction import SharedTransaction  # noqa: PLC0415 - only for those who use it
         from ._transaction_drive import adrive  # noqa: PLC0415
+        from ._transaction_options import transaction_options  # noqa: PLC0415
 
         refuse_generator(executor)
         read = transaction_options(ttl, options)

@@ -234,9 +234,9 @@ class IdempotencyManager(BaseManager):
         """Run the executor once, and keep its result in the connection's own transaction, beside the rows it writes.
 
         Rows and record are committed together or not at all. Where no transaction is open, one is begun (`BEGIN
-        IMMEDIATE` in SQLite), and committed or rolled back at the end. In one that is open, what the executor did is undone if it
-        raises, and the rest is left to whoever began it. The record lies in the connection's database, not in this
-        manager's store.
+        IMMEDIATE` in SQLite), and committed or rolled back at the end. In one that is open, what the executor did is
+        undone if it raises, and the rest is left to whoever began it. The record lies in the connection's database, not
+        in this manager's store.
 
         Args:
             connection: A `sqlite3.Connection`, a `psycopg.Connection`, or a `Connection` or `Session` of SQLAlchemy for
@@ -259,8 +259,9 @@ class IdempotencyManager(BaseManager):
             StoreUnavailableError: The database can't be written; nothing was executed, or it is undone.
             TransactionEndedError: The executor ended the transaction; the error carries the result.
         """
-        from ._transaction import SharedTransaction, transaction_options  # noqa: PLC0415 - only for those who use it
+        from ._transaction import SharedTransaction  # noqa: PLC0415 - only for those who use it
         from ._transaction_drive import drive  # noqa: PLC0415
+        from ._transaction_options import transaction_options  # noqa: PLC0415
 
         _check_executor(executor)
         call = SharedTransaction(self._core, self._config, connection, action, transaction_options(ttl, options))

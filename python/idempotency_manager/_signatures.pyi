@@ -94,7 +94,7 @@ class CallOptions(TypedDict, total=False):
     codec: Codec | None
 
 class Transactional(Protocol):
-    """What has a transaction, as far as a checker can tell who may lack the clients: which ones serve is known at run time."""
+    """What has a transaction. A checker may have none of the clients; which connections serve is known at run time."""
 
     def commit(self) -> Any: ...
     def rollback(self) -> Any: ...

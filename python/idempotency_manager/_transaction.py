@@ -22,25 +22,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from ._config import store_url
-from ._core import (
-    claim_owner,
-    columns_of_failure,
-    enter_execution,
-    leave_execution,
-    meet_row,
-    record_of_row,
-    tell,
-    warn,
-)
+from ._core import columns_of_failure, enter_execution, leave_execution, meet_row, tell, warn
 from ._options import microseconds, read_options
 from ._transaction_answers import Answers
-from ._transaction_backend import CommitLostError, KeyBusyError, backend_for
+from ._transaction_backend import CommitLostError, KeyBusyError
+from ._transaction_choice import backend_for
 from ._transaction_inside import entered
-from ._transaction_row import Named, Row
-from ._types import NOT_EXECUTED, State
+from ._transaction_options import nothing_to_wait_for
+from ._transaction_row import Named
+from ._transaction_rows import Rows
+from ._types import NOT_EXECUTED
 from .exceptions import (
     AlreadyInProgressError,
     ConfigurationError,
@@ -56,13 +50,10 @@ if TYPE_CHECKING:
 
     from ._action import ActionLike
     from ._config import IdempotencyConfig
-    from ._core import Core, IdempotencyRecord
-    from ._duration import Duration
+    from ._core import Core
     from ._transaction_backend import Backend
     from ._transaction_drive import Steps
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
+    from ._transaction_row import Row
 
 _TWO_LIBRARIES = (
     "connection: its database, {}, is the file of this manager's own store. The store opens it by another SQLite "
@@ -70,32 +61,9 @@ _TWO_LIBRARIES = (
     'on a manager with another store, such as IdempotencyManager("memory://")'
 )
 _COMMIT_LOST = (
-    "Rows and record are both in {}, or neither is. There is nothing to resolve: make the same call on a new connection, "
-    "and it is answered or executed"
+    "Rows and record are both in {}, or neither is. There is nothing to resolve: make the same call on a new "
+    "connection, and it is answered or executed"
 )
-_NOTHING_TO_WAIT_FOR = "nobody else is at it where this transaction writes, so there is nothing to wait for"
-_ELSEWHERE = {
-    "in_doubt_on": "what fails is undone with the transaction, so no exception leaves a doubt",
-    "latch": "what fails is undone with the transaction, so there is no moment from which on it is in doubt",
-}
-
-
-def transaction_options(ttl: Duration | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Refuse the options of other calls that mean nothing here.
-
-    Raises:
-        ConfigurationError: One is given.
-    """
-    for name, why in _ELSEWHERE.items():
-        if options.get(name):
-            raise _no_option(name, why)
-    return {"ttl": ttl, **options}
-
-
-def _no_option(name: str, why: str) -> ConfigurationError:
-    return ConfigurationError(f"{name} is no option of execute_in_transaction: {why}; leave it out")
-
-
 _NO_WAIT = 50_000
 """How long a call waits that would rather not, in microseconds: a lock that is held for less holds nobody up."""
 _LATE = 1_000_000_000
@@ -124,7 +92,7 @@ class _Answer:
 class SharedTransaction:
     """One call, in the transaction that is open on the caller's connection or in one of its own."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a call is what its caller gives
         self,
         core: Core,
         config: IdempotencyConfig,
@@ -143,16 +111,17 @@ class SharedTransaction:
         self._wait = microseconds(config.wait_timeout) if patient else _NO_WAIT
         self._backend: Backend = backend_for(connection, config.namespace, self._wait, awaits=awaits)
         if "on_concurrent" in read and not self._backend.waits:
-            raise _no_option("on_concurrent", _NOTHING_TO_WAIT_FOR)
+            raise nothing_to_wait_for()
         url = store_url(config)
         if url.scheme == "sqlite" and self._backend.is_file(url.path):
             raise ConfigurationError(_TWO_LIBRARIES.format(self._backend.shown()))
         self._owns = not self._backend.is_open()
-        self._ttl: int = read.get("ttl", microseconds(config.default_ttl))
         self._on_in_doubt = read.get("on_in_doubt", config.on_in_doubt)
         self._not_executed_on = read.get("not_executed_on", config.not_executed_on)
         replay_errors = read.get("replay_errors", config.replay_errors)
         self._answers = Answers(read.get("codec", config.codec), read.get("converter"), replay_errors)
+        ttl = read.get("ttl", microseconds(config.default_ttl))
+        self._rows = Rows(self._named, config, ttl, self._answers, self._backend.now)
         self._has_run = False
         """Whether anything of the caller's has run in the transaction of this call."""
         self._end: _News | None = None
@@ -199,9 +168,9 @@ class SharedTransaction:
         except CommitLostError as lost:
             if answer.news is None or answer.news.kind != "executed":
                 return  # it was only counted, or is found again
-            doubt = _in_doubt(answer.news.row, "the connection broke during COMMIT")
+            doubt = self._rows.in_doubt(answer.news.row, "the connection broke during COMMIT")
             self._end = _News("in_doubt", doubt, is_there=False)
-            raise InDoubtError(self._record(doubt), _COMMIT_LOST.format(self._backend.shown())) from lost.__cause__
+            raise InDoubtError(self._rows.record(doubt), _COMMIT_LOST.format(self._backend.shown())) from lost.__cause__
         except Exception:
             raise
         except BaseException as error:  # Ctrl-C, or a task that is cancelled: it may have been committed
@@ -216,15 +185,12 @@ class SharedTransaction:
         # Only an event shows the record, and the time it took.
         record, took = None, None
         if self._config.on_event is not None:
-            record = self._record(news.row) if news.is_there else None
+            record = self._rows.record(news.row) if news.is_there else None
             took = None if news.kind == "replayed" else self._waited()
         tell(self._core, news.kind, self._named, news.row.attempts, record, took)
 
     def _waited(self) -> int:
         return (time.perf_counter_ns() - self._began) // 1000
-
-    def _record(self, row: Row) -> IdempotencyRecord:
-        return record_of_row(row, self._now(), self._answers.codec)
 
     # ---------------------------------------------------------------- the record that is there
 
@@ -246,15 +212,15 @@ class SharedTransaction:
 
     def _take(self) -> Steps[tuple[Row, bool]]:
         began = time.perf_counter_ns()
-        row, is_new = yield from self._backend.take(self._begun(1))
+        row, is_new = yield from self._backend.take(self._rows.begun(1))
         if is_new and time.perf_counter_ns() - began > _LATE:  # it was waited for
-            row = self._begun(1, row.fence)
+            row = self._rows.begun(1, row.fence)
             yield from self._backend.claim(row)
         return row, is_new
 
     def _busy(self) -> AlreadyInProgressError:
         """Say that another transaction has the key; all that is known of it is that it has begun."""
-        error = AlreadyInProgressError(self._record(self._begun(1)), timedelta(microseconds=self._waited()))
+        error = AlreadyInProgressError(self._rows.record(self._rows.begun(1)), timedelta(microseconds=self._waited()))
         error.add_note(
             f"Another transaction in {self._backend.shown()} has this key, and has neither been committed nor rolled "
             "back. Its record can't be seen as yet: what this error's record says of its claim is a guess"
@@ -264,9 +230,9 @@ class SharedTransaction:
     def _meet(self, executor: Callable[[], Any], row: Row, savepoint: Any) -> Steps[_Answer]:
         checks = self._config.include_params_in_key or self._config.verify_params
         fingerprint = self._named.fingerprint if checks else None
-        met, attempts = meet_row(row, fingerprint, self._now(), self._on_in_doubt != "raise")
+        met, attempts = meet_row(row, fingerprint, self._rows.now(), self._on_in_doubt != "raise")
         if met == "run":
-            return (yield from self._claim_and_run(executor, self._begun(attempts, row.fence), savepoint))
+            return (yield from self._claim_and_run(executor, self._rows.begun(attempts, row.fence), savepoint))
         if met == "take_over":
             return (yield from self._take_over(executor, row, attempts, savepoint))
         if met == "busy" and not self._owns:
@@ -276,7 +242,7 @@ class SharedTransaction:
         return self._answered(met, replace(row, attempts=attempts))
 
     def _answered(self, met: str, row: Row) -> _Answer:
-        record, news = self._record(row), _News("replayed", row)
+        record, news = self._rows.record(row), _News("replayed", row)
         if met == "replay":
             try:
                 return _Answer(self._answers.decode(row, record), news=news)
@@ -300,12 +266,12 @@ class SharedTransaction:
         """Run again, or ask the reconciler: nobody else can meanwhile, for this transaction has the record."""
         found = NOT_EXECUTED
         if (reconciler := self._on_in_doubt) != "retry":
-            record = self._record(row)
+            record = self._rows.record(row)
             found = yield from self._inside(attempts, lambda: reconciler(record))
-        begun = replace(self._begun(attempts, row.fence), started_at=row.started_at)
+        begun = replace(self._rows.begun(attempts, row.fence), started_at=row.started_at)
         if found is NOT_EXECUTED:
             return (yield from self._claim_and_run(executor, begun, savepoint))
-        done = self._completed(replace(begun, fence=(yield from self._backend.next_fence(row.fence))), found)
+        done = self._rows.completed(replace(begun, fence=(yield from self._backend.next_fence(row.fence))), found)
         yield from self._backend.claim(done)
         yield from self._backend.release(savepoint)
         return _Answer(found, news=_News("resolved", done))
@@ -329,7 +295,7 @@ class SharedTransaction:
             yield from self._backend.flush()
         except BaseException as error:  # noqa: BLE001 - judged there, and raised again
             return (yield from self._failed(row, savepoint, error))
-        done = self._completed(row, result)
+        done = self._rows.completed(row, result)
         if not (yield from self._backend.leave()):
             yield from self._ended(done, result)
         if not (yield from self._backend.finish(done)):  # the executor has removed the record
@@ -350,7 +316,7 @@ class SharedTransaction:
         if not (yield from self._backend.undo(savepoint)):
             yield from self._broken_off(row, error)
         elif isinstance(error, self._answers.replay_errors) and not isinstance(error, self._not_executed_on):
-            failed = self._answers.failed(self._over(row, State.FAILED), error)
+            failed = self._rows.failed(row, error)
             yield from self._backend.claim(failed)
             return _Answer(error=error, news=_News("failed", failed))
         raise error
@@ -367,7 +333,7 @@ class SharedTransaction:
     def _broken_off(self, row: Row, error: BaseException) -> Steps[None]:
         """Leave in doubt what was committed in part; what the database itself rolled back has not happened."""
         error_type, text, _ = columns_of_failure(error)
-        doubt = _in_doubt(row, f"{error_type}: {text}")
+        doubt = self._rows.in_doubt(row, f"{error_type}: {text}")
         if (yield from self._record_apart(doubt)):
             error.add_note("The executor had committed before it raised this: some of it may have happened, in doubt")
             self._end = _News("in_doubt", doubt)
@@ -386,48 +352,3 @@ class SharedTransaction:
         except Exception:  # noqa: BLE001 - closed, out of reach, a constraint: the error that follows has what is known
             return False
         return recorded
-
-    # ---------------------------------------------------------------- rows
-
-    def _begun(self, attempts: int, fence: int = 0) -> Row:
-        now, named = self._now(), self._named
-        owner, owner_process = claim_owner()
-        return Row(
-            fence=fence,
-            key=named.key,
-            state=str(State.IN_PROGRESS),
-            signal_id=named.signal_id,
-            action_type=named.action_type,
-            target=named.target,
-            fingerprint=named.fingerprint,
-            owner=owner,
-            owner_process=owner_process,
-            attempts=attempts,
-            started_at=now,
-            lease_until=_later(now, microseconds(self._config.lease)),
-            expires_at=_later(now, self._ttl),
-            params=named.params,
-            context=named.context,
-        )
-
-    def _over(self, row: Row, state: State) -> Row:
-        now = self._now()
-        return replace(row, state=str(state), lease_until=None, executed_at=now, expires_at=_later(now, self._ttl))
-
-    def _completed(self, row: Row, result: object) -> Row:
-        column = self._answers.column(self._named, row.attempts, result)
-        return replace(self._over(row, State.COMPLETED), result=column)
-
-    def _now(self) -> int:
-        clock = self._config.clock
-        return self._backend.now() if clock is None else (clock.now() - _EPOCH) // timedelta(microseconds=1)
-
-
-def _later(now: int, span: int) -> int:
-    return min(now + span, 2**63 - 1)
-
-
-def _in_doubt(row: Row, why: str) -> Row:
-    """Make of a record, begun or done, one of which nobody knows more."""
-    end = {"lease_until": None, "executed_at": None, "result": None}
-    return replace(row, state=str(State.IN_DOUBT), error=why, **end)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from ._transaction_drive import Steps
@@ -20,7 +20,7 @@ class Link(Protocol):
         """What the client raises."""
 
     @property
-    def place(self) -> Hashable:
+    def place(self) -> tuple[str, str, str]:
         """The server's host and port, and the database."""
 
     def is_open(self) -> bool:

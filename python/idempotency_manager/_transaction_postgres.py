@@ -44,7 +44,7 @@ _OLDEST = 130_000
 _LONGEST = 2**31 - 1
 """What `lock_timeout` can hold, in milliseconds."""
 _MAKING_TABLES = "SELECT pg_advisory_xact_lock(CAST(%(number)s AS bigint))"
-_NUMBER_OF_MAKING = 0x6964656D706F74  # "idempot"; a store makes its tables under the same number
+_NUMBER_OF_MAKING = 0x6964656D706F7465  # as a store makes them
 _CHECKED: set[Any] = set()
 """Databases whose tables are known to be of a version that is known here."""
 _TRANSIENT = ("40001", "40P01")
@@ -80,7 +80,7 @@ class PostgresBackend:
 
     def shown(self) -> str:
         """See `Backend`."""
-        host, port, database = self._link.place  # type: ignore[misc]
+        host, port, database = self._link.place
         return f"the database {database!r} at {host}:{port}"
 
     def is_file(self, _path: str) -> bool:
@@ -198,7 +198,7 @@ class PostgresBackend:
         return True
 
     def _is_same(self, savepoint: _Savepoint) -> Steps[bool | None]:
-        """Tell whether this is the transaction that the savepoint is in; None if it has failed, so that it can't tell."""
+        """Tell whether this is the transaction that the savepoint is in; None if it has failed and can't tell."""
         if not self._link.is_open() or not self._link.is_alive(savepoint.handle):
             return False
         if self._transaction is None:  # nothing of the caller's has run since
@@ -253,7 +253,7 @@ class PostgresBackend:
         return replace(found, attempts=found.attempts - 1), False
 
     def sweep(self, now: int) -> Steps[None]:
-        """See `Backend`. A transaction that sees but what was there when it began would fail over what has changed."""
+        """See `Backend`. A transaction that sees what was there when it began would fail over what has changed."""
         if self._may_sweep:
             yield from self._run("remove expired records", SWEEP, {"namespace": self._namespace, "now": now})
 
@@ -290,5 +290,3 @@ class PostgresBackend:
             raise error
         failed = sqlstate(error) in (None, "25P02") and self._is_failed(error)
         raise translated(error, doing, self.shown(), failed=failed) from error
-
-

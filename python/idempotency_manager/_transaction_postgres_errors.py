@@ -21,7 +21,9 @@ _ADVICE = {
     "22P05": "The database's encoding lacks a character: use one with ENCODING 'UTF8'",
     "25006": "The transaction is read-only: begin one that may write, on a primary",
     "25P02": _FAILED,
-    "3B001": "The executor has rolled back to a savepoint that is older than this call: it must leave that to its caller",
+    "3B001": (
+        "The executor has rolled back to a savepoint that is older than this call: it must leave that to its caller"
+    ),
     "42501": (
         "The role may not do that: grant it SELECT, INSERT, UPDATE and DELETE on the tables and USAGE on the sequence, "
         "or, where there are none, let a role that may create them run what `idempotency schema --print` prints"

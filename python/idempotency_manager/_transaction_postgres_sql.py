@@ -6,6 +6,8 @@ registered for other types changes either.
 
 from __future__ import annotations
 
+import re
+
 from ._transaction_row import Row
 
 TYPE_CHECKING = False
@@ -17,8 +19,6 @@ _TEXTS = (
     *("key", "state", "latch", "signal_id", "action_type", "target", "owner", "owner_process", "error", "error_type"),
     *("error_args", "params", "context", "result"),
 )
-_JSON = ("result", "error_args", "params", "context")
-_PLAIN = tuple(name for name in _TEXTS if name not in _JSON)
 _NUMBERS = ("fence", "attempts", "started_at", "lease_until", "executed_at", "expires_at")
 _BYTES = ("fingerprint", "result_bytes")
 _COLUMNS = (*_TEXTS, *_NUMBERS, *_BYTES)
@@ -48,10 +48,10 @@ SELECT current_setting('server_version_num'), current_setting('client_encoding')
        current_setting('transaction_isolation'), current_setting('transaction_read_only'),
        CAST(pg_is_in_recovery() AS text), current_setting('lock_timeout'),
        CAST(to_regclass('idempotency_records') AS text), {_CLOCK}
-"""  # noqa: S608
+"""
 HAS_TABLES = "SELECT CAST(to_regclass('idempotency_records') AS text)"
-WHICH_TRANSACTION = f"SELECT {_TRANSACTION}"  # noqa: S608
-SET_LOCK_TIMEOUT = f"SELECT {_LOCK_TIMEOUT.format('wait')}"  # noqa: S608
+WHICH_TRANSACTION = f"SELECT {_TRANSACTION}"
+SET_LOCK_TIMEOUT = f"SELECT {_LOCK_TIMEOUT.format('wait')}"
 NEXT_FENCE = "SELECT CAST(greatest(nextval('idempotency_fence'), CAST(%(than)s AS bigint) + 1) AS text)"
 VERSION = "SELECT CAST(value AS text) FROM idempotency_meta WHERE name = 'schema'"
 
@@ -90,6 +90,8 @@ DELETE FROM idempotency_records WHERE (namespace, key) IN (
 _ESCAPE = "\U0010ffff"
 """PostgreSQL's text holds no NUL: this and 0 stand for one, and this twice for itself."""
 
+_ESCAPED = re.compile(f"{_ESCAPE}([0{_ESCAPE}])")
+
 
 def _without_nul(text: str) -> str:
     return text.replace(_ESCAPE, _ESCAPE * 2).replace("\0", f"{_ESCAPE}0")
@@ -101,7 +103,7 @@ def values_of(row: Row, namespace: str) -> dict[str, Any]:
     values["result_bytes"] = None
     if isinstance(row.result, bytes):
         values["result"], values["result_bytes"] = None, row.result
-    for name in _PLAIN:
+    for name in _TEXTS:
         if values[name] is not None:
             values[name] = _without_nul(values[name])
     return {"namespace": _without_nul(namespace), **values}
@@ -110,9 +112,9 @@ def values_of(row: Row, namespace: str) -> dict[str, Any]:
 def row_of(answer: Sequence[str | None]) -> Row:
     """Make a row of what `TAKE` returns of one."""
     fields: dict[str, Any] = dict(zip(_COLUMNS, answer, strict=False))
-    for name in _PLAIN:
+    for name in _TEXTS:
         if fields[name] is not None:
-            fields[name] = fields[name].replace(f"{_ESCAPE}0", "\0").replace(_ESCAPE * 2, _ESCAPE)
+            fields[name] = _ESCAPED.sub(lambda found: "\0" if found[1] == "0" else _ESCAPE, fields[name])
     for name in _NUMBERS:
         if fields[name] is not None:
             fields[name] = int(fields[name])

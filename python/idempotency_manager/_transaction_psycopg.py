@@ -19,7 +19,7 @@ from .exceptions import ConfigurationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from ._transaction_drive import Steps
@@ -37,7 +37,9 @@ class PsycopgLink:
         if connection.closed:
             raise ConfigurationError("connection: it is closed")
         if connection.pgconn.pipeline_status:
-            raise ConfigurationError("connection: it is in pipeline mode, in which no answer can be waited for; leave it")
+            raise ConfigurationError(
+                "connection: it is in pipeline mode, in which no answer can be waited for; leave it"
+            )
         if connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
             raise ConfigurationError("connection: it is busy with a COPY, or with rows that are being streamed")
         self._connection = connection
@@ -52,7 +54,7 @@ class PsycopgLink:
             adapters.register_dumper(kind, dumper)
 
     @property
-    def place(self) -> Hashable:
+    def place(self) -> tuple[str, str, str]:
         """See `Link`."""
         info = self._connection.info
         return info.host, str(info.port), info.dbname
@@ -67,9 +69,7 @@ class PsycopgLink:
 
     def is_failed(self, _error: BaseException) -> bool:
         """See `Link`."""
-        return not self._connection.closed and (
-            self._connection.pgconn.transaction_status == TransactionStatus.INERROR
-        )
+        return not self._connection.closed and (self._connection.pgconn.transaction_status == TransactionStatus.INERROR)
 
     def execute(self, statement: str, values: Mapping[str, Any] | None = None) -> Steps[list[Any]]:
         """See `Link`."""

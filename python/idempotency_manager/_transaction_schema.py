@@ -30,8 +30,7 @@ def postgres_statements() -> Iterator[str]:
 def postgres_schema() -> str:  # until the native half has it
     from pathlib import Path
 
-    folder = Path(__file__).parents[2] / "src/store/postgres"
-    return (folder / "schema.sql").read_text() + (folder / "functions.sql").read_text()
+    return Path(__file__).with_name("_postgres_schema.sql").read_text()
 
 
 _STATEMENT = re.compile(

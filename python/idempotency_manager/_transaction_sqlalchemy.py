@@ -18,7 +18,7 @@ from .exceptions import ConfigurationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, TypeAlias
 
     from sqlalchemy.engine import Connection
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ._transaction_drive import Steps
 
     Subject: TypeAlias = "Connection | Session"
+
+
+_AS_IT_IS: dict[str, Any] = {"no_parameters": True}
 
 
 @cache
@@ -44,7 +47,9 @@ class SqlAlchemyLink:
         self._in_it: Callable[[Callable[[Any], Any]], Any]
         if isinstance(connection, AsyncConnection):
             if connection.sync_connection is None:
-                raise ConfigurationError("connection: it is not connected as yet; await it, or enter it by `async with`")
+                raise ConfigurationError(
+                    "connection: it is not connected as yet; await it, or enter it by `async with`"
+                )
             self._subject, self._in_it = connection.sync_connection, connection.run_sync
         elif isinstance(connection, AsyncSession):
             self._subject, self._in_it = connection.sync_session, connection.run_sync
@@ -73,12 +78,14 @@ class SqlAlchemyLink:
                 "connection: through SQLAlchemy only PostgreSQL is served; for SQLite give a sqlite3.Connection"
             )
         if dialect.name != "postgresql":
-            raise ConfigurationError(f"connection: its database is {dialect.name}; only PostgreSQL and SQLite are served")
+            raise ConfigurationError(
+                f"connection: its database is {dialect.name}; only PostgreSQL and SQLite are served"
+            )
 
     @property
-    def place(self) -> Hashable:
+    def place(self) -> tuple[str, str, str]:
         """See `Link`."""
-        return self._url.host, str(self._url.port or 5432), self._url.database
+        return self._url.host or "", str(self._url.port or 5432), self._url.database or ""
 
     def is_open(self) -> bool:
         """See `Link`."""
@@ -102,7 +109,10 @@ class SqlAlchemyLink:
 
         def body(subject: Subject) -> list[Any]:
             connection = subject.connection() if isinstance(subject, Session) else subject
-            result = connection.execute(_clause(statement), values)
+            if values is None:  # nothing in it is a mark for a value
+                result: sqlalchemy.CursorResult[Any] = connection.exec_driver_sql(statement, None, _AS_IT_IS)
+            else:
+                result = connection.execute(_clause(statement), values)
             return [tuple(row) for row in result] if result.returns_rows else []
 
         rows: list[Any] = yield partial(self._in_it, body)

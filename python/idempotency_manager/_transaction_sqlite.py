@@ -297,7 +297,8 @@ class SqliteBackend:
             cursor.close()
 
     def _raw(self, statement: str, values: Any = ()) -> Steps[list[Any]]:
-        return (yield partial(self._execute, statement, values))
+        rows: list[Any] = yield partial(self._execute, statement, values)
+        return rows
 
     def _run(self, doing: str, statement: str, values: Any = ()) -> Steps[list[Any]]:
         try:

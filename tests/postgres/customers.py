@@ -27,6 +27,7 @@ class Customer:
     """One connection, and what an application does with it."""
 
     is_async = False
+    driver = ""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -80,7 +81,7 @@ class Customer:
 
     def adds(self, title: str = "Pay", result: Any = "card-1") -> Callable[[], Any]:
         """An executor that adds a card."""
-        return self.executor(lambda: self.execute(f"INSERT INTO cards VALUES ('{title}')"), result=result)
+        return self.executor(lambda: self.execute(f"INSERT INTO cards VALUES ('{title}')"), result=result)  # noqa: S608 - the tests' own
 
     async def run(
         self, manager: IdempotencyManager, executor: Callable[[], Any], action: Any = CARD, **options: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -274,7 +275,9 @@ async def test_the_executor_has_its_execution(manager: IdempotencyManager, shop:
         await asyncio.sleep(0)
         seen.append(current_execution())
 
-    await customer.run(manager, customer.executor(look if customer.is_async else lambda: seen.append(current_execution())))
+    await customer.run(
+        manager, customer.executor(look if customer.is_async else lambda: seen.append(current_execution()))
+    )
     assert (seen[0].key, seen[0].attempt_count) == (manager.generate_key(CARD), 1)
     assert current_execution() is None
 
@@ -286,14 +289,14 @@ async def test_an_executor_that_asks_for_its_own_key_is_refused(
     other = await connect(type(customer))
     for inner in (customer, other):
         with pytest.raises(im.ReentrantCallError, match="inv-1"):
-            await customer.run(manager, customer.executor(lambda inner=inner: inner.run_now(manager, CARD)))
+            await customer.run(manager, customer.executor(partial(inner.run_now, manager, CARD)))
     assert shop.records() == []
 
 
 @one_of_each_client
 async def test_events_are_told_after_the_commit(manager: IdempotencyManager, shop: Shop, customer: Customer) -> None:
     seen: list[Any] = []
-    manager.configure(on_event=lambda event: seen.append((event.kind, str(event.record.state), len(shop.records()))))
+    manager.configure(on_event=lambda event: seen.append((event.kind, len(shop.records()))))
     for _ in range(2):
         await customer.run(manager, customer.adds())
-    assert seen == [("executed", "completed", 1), ("replayed", "completed", 1)]
+    assert seen == [("executed", 1), ("replayed", 1)]

@@ -160,7 +160,7 @@ def test_a_session_inside_a_tests_own_transaction_serves(
             for _ in range(2):
                 assert manager.execute_in_transaction(session, CARD, adds(session)) == "card-1"
             with pytest.raises(im.TransactionEndedError):
-                manager.execute_in_transaction(session, {**CARD, "signal_id": "b"}, lambda: session.commit())
+                manager.execute_in_transaction(session, {**CARD, "signal_id": "b"}, session.commit)
         outermost.rollback()
     assert (shop.cards(), shop.records()) == ([], [])
 

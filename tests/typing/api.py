@@ -4,13 +4,19 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from sqlite3 import Connection
-from typing import assert_type
+from typing import Any, assert_type
+
+import psycopg
+import sqlalchemy.ext.asyncio
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from idempotency_manager import (
     NOT_EXECUTED,
     Action,
     AsyncIdempotencyManager,
     Attempt,
+    BatchOutcome,
     CheckResult,
     Execution,
     IdempotencyConfig,
@@ -56,10 +62,27 @@ def keys() -> None:
 
 
 def an_executor_in_a_transaction_keeps_its_type(
-    manager: IdempotencyManager, connection: Connection, make: Callable[[], dict[str, int]]
+    manager: IdempotencyManager,
+    connection: Connection | psycopg.Connection[Any] | Session | sqlalchemy.Connection,
+    make: Callable[[], dict[str, int]],
 ) -> None:
     assert_type(manager.execute_in_transaction(connection, action, make), dict[str, int])
     assert_type(manager.execute_in_transaction(connection, mapping, make, ttl="24h", result_type=dict), dict[str, int])
+
+
+async def an_executor_in_an_asynchronous_transaction_keeps_its_type(
+    manager: IdempotencyManager,
+    amanager: AsyncIdempotencyManager,
+    connection: psycopg.AsyncConnection[Any] | AsyncSession | sqlalchemy.ext.asyncio.AsyncConnection,
+    make: Callable[[], dict[str, int]],
+    amake: Callable[[], Awaitable[int]],
+) -> None:
+    assert_type(await manager.aexecute_in_transaction(connection, action, make), dict[str, int])
+    assert_type(await manager.aexecute_in_transaction(connection, action, amake, on_concurrent="raise"), int)
+    assert_type(await amanager.execute_in_transaction(connection, action, amake), int)
+    assert_type(await amanager.aexecute_in_transaction(connection, action, make, ttl="24h"), dict[str, int])
+
+    manager.execute_in_transaction("shop.db", action, make)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def an_executor_keeps_its_type(manager: IdempotencyManager, make: Callable[[], dict[str, int]]) -> None:
@@ -98,6 +121,35 @@ async def the_async_manager_takes_either_executor(
     assert_type((await manager.stats()).evicted, int)
 
     await manager.execute(action, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def a_batch_has_an_outcome_for_each_action(
+    manager: IdempotencyManager,
+    make: Callable[[Action], int],
+    look: Callable[[dict[str, str]], list[int]],
+) -> None:
+    (outcome,) = manager.execute_many([action], make, ttl="1h", on_progress=lambda done, total: None, batch_size=10)
+    assert_type(outcome, BatchOutcome[int])
+    assert_type(outcome.unwrap(), int)
+    assert_type(outcome.result, int | None)
+    assert_type(outcome.error, Exception | None)
+    assert_type(manager.execute_many(iter([mapping]), look), list[BatchOutcome[list[int]]])
+    assert_type(manager.check_many(["a:b:c"]), list[CheckResult])
+
+    manager.execute_many([action], look)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    manager.execute_many([action], make, size=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def a_batch_in_a_task_takes_either_executor(
+    manager: AsyncIdempotencyManager,
+    threaded: IdempotencyManager,
+    make: Callable[[Action], int],
+    amake: Callable[[Action], Awaitable[int]],
+) -> None:
+    assert_type(await manager.execute_many([action], make), list[BatchOutcome[int]])
+    assert_type(await manager.execute_many([action], amake, concurrency=4), list[BatchOutcome[int]])
+    assert_type(await threaded.aexecute_many([action], amake), list[BatchOutcome[int]])
+    assert_type(await manager.check_many(["a:b:c"]), list[CheckResult])
 
 
 def a_claim_is_a_context_manager(manager: IdempotencyManager) -> None:

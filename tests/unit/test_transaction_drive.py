@@ -19,7 +19,8 @@ def steps(log: list[str], *results: Any) -> Generator[Any, Any, list[Any]]:
     came = []
     try:
         for result in results:
-            came.append((yield lambda result=result: result() if callable(result) else result))
+            one = yield lambda result=result: result() if callable(result) else result
+            came.append(one)
     except BaseException as error:
         log.append(type(error).__name__)
         yield lambda: log.append("cleaned up")

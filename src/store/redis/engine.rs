@@ -11,8 +11,8 @@ use crate::core::error::StoreError;
 use crate::core::record::{Fence, Record, Status};
 use crate::store::asked::Marking;
 use crate::store::kept::State;
-use crate::store::process::{self, ProcessIdentity, Reach};
-use crate::store::remote::engine::{Claim, Counted, Engine, Fault, Frozen, Marked, Met, Put};
+use crate::store::process::{self, Reach};
+use crate::store::remote::engine::{Claim, Counted, Engine, Fault, Frozen, Marked, Met, Named, Put, Time};
 use crate::store::remote::room::Size;
 use crate::store::{Cursor, Ending, Held, Hit, Hold, Page, Resolution, Selector, Tally};
 
@@ -42,6 +42,20 @@ fn held(key: &str, answer: Value) -> Result<Held, Fault> {
 }
 
 impl RedisEngine {
+    /// How much longer than its time the server keeps a record, in milliseconds: where another clock than the server's
+    /// decides, the scripts tell what has expired, and the server only removes it some day.
+    fn spare(&self) -> u64 {
+        match self.time {
+            Time::Server => 0,
+            Time::Given(_) => 86_400_000,
+        }
+    }
+
+    /// How long the server keeps a finished record.
+    fn millis(&self, ttl: u64) -> u64 {
+        ttl.div_ceil(1_000).saturating_add(self.spare()).clamp(1, LONGEST)
+    }
+
     async fn hold_on(&self, hold: &Hold) -> Result<Held, Fault> {
         let (record, _) = self.names.of(&hold.key);
         let now = self.now_argument();
@@ -81,7 +95,7 @@ impl RedisEngine {
         let fields = fields::of_record(record);
         let answer = self
             .run(&script::PUT, &[&name, &counter], |command| {
-                command.arg(now).arg(&ends);
+                command.arg(now).arg(&ends).arg(self.spare());
                 put(command, &fields);
             })
             .await?;
@@ -115,7 +129,7 @@ impl RedisEngine {
         };
         self.run(&script::RESOLVE, &[&record, &counter], |command| {
             let orphan = orphan.map(|fence| fence.0.to_string()).unwrap_or_default();
-            command.arg(executed).arg(orphan).arg(&now).arg(ttl).arg(&channel).arg(key);
+            command.arg(executed).arg(orphan).arg(&now).arg(ttl).arg(&channel).arg(key).arg(self.millis(ttl));
             put(command, &fields);
         })
         .await
@@ -141,6 +155,12 @@ fn last(record: &Record) -> Timestamp {
     match record.status {
         Status::Completed { at, .. } | Status::Failed { at, .. } => at,
         Status::InProgress { .. } | Status::InDoubt { .. } => record.started_at,
+    }
+}
+
+impl Named for RedisEngine {
+    fn place(&self) -> String {
+        self.options.place()
     }
 }
 
@@ -192,7 +212,7 @@ impl Engine for RedisEngine {
         let answer = self
             .run(&script::FINISH, &[&record], |command| {
                 command.arg(word).arg(hold.fence.0).arg(&now).arg(ttl).arg(&channel).arg(&*hold.key);
-                command.arg(ttl.div_ceil(1_000).clamp(1, LONGEST));
+                command.arg(self.millis(ttl));
                 put(command, &fields);
             })
             .await?;
@@ -206,13 +226,13 @@ impl Engine for RedisEngine {
         fields.extend(fields::of_labels(&marking.labels));
         fields.extend(marking.fingerprint.as_ref().map(|digest| ("fingerprint", fields::hex(digest).into_bytes())));
         fields.push(("owner", marking.owner.as_bytes().to_vec()));
-        fields.push(("owner_process", ProcessIdentity::current().text().as_bytes().to_vec()));
         fields.extend(marking.params.as_ref().map(|json| ("params", json.to_vec())));
         fields.extend(marking.context.as_ref().map(|json| ("context", json.to_vec())));
         let answer = self
             .run(&script::MARK, &[&record, &counter], |command| {
                 let may_add = if may_add { "1" } else { "0" };
                 command.arg(&now).arg(marking.ttl.as_micros()).arg(may_add).arg(&channel).arg(&*marking.key);
+                command.arg(self.millis(marking.ttl.as_micros()));
                 put(command, &fields);
             })
             .await?;
@@ -225,7 +245,7 @@ impl Engine for RedisEngine {
             let Value::Array(parts) = self.try_to_resolve(key, word, orphan).await? else { return Ok(()) };
             let at = |index: usize| parts.get(index).unwrap_or(&Value::Nil);
             if orphan.is_none() && parts.len() > 1 {
-                let (owner, process) = (owned(at(2)), owned(at(3)));
+                let (owner, process) = (owned(at(2)), fields::process(at(3), at(4)));
                 if owner.is_some_and(|owner| process::judge(&owner, process.as_deref(), Reach::ManyMachines)) {
                     orphan = Some(Fence(number(at(1))?));
                     continue;

@@ -5,7 +5,7 @@ use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 
 use super::fields;
 use super::link::{Link, RedisFailure};
-use super::options::Options;
+use super::options::{Options, Topology};
 use super::trouble;
 use crate::store::remote::engine::Fault;
 
@@ -40,6 +40,15 @@ pub(super) async fn look(link: &mut Link, options: &Options) -> Result<Vec<Strin
         let version = info.get("redis_version").unwrap_or_default();
         let text = format!("{} has version {version}, but 6.2 is the first that will do: upgrade it", options.place());
         return Err(RedisFailure(text).into());
+    }
+    let is_one = !matches!(options.topology, Topology::Cluster(_));
+    let mistaken = match info.get("redis_mode") {
+        Some("sentinel") => Some("is a sentinel: write redis+sentinel://host:port/service"),
+        Some("cluster") if is_one => Some("is a node of a cluster: write redis+cluster://"),
+        _ => None,
+    };
+    if let Some(mistaken) = mistaken {
+        return Err(RedisFailure(format!("{} {mistaken}", options.place())).into());
     }
     let mut command = redis::cmd("CONFIG");
     let saves = match link.send_to(command.arg("GET").arg("save"), any()).await {

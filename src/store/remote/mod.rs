@@ -3,7 +3,7 @@
 //! Every verb is one step of the server's, asked for within a bounded time and asked for again where its answer was lost;
 //! each says the same twice. A duplicate writes nothing there: what it counts is told a moment later, many at a time.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use self::driver::driver;
 use self::engine::{Engine, Fault};
 use self::news::News;
 use self::room::Room;
-use self::tries::{insist, persist};
+use self::tries::{Patience, Tries, ask};
 use self::trip::{Fate, Trip};
 use super::asked::{Asked, Marking};
 use super::{
@@ -44,7 +44,7 @@ pub use self::copies::LocalCopies;
 pub use self::fork::{freeze_driver, thaw_driver};
 
 /// How long what was counted may wait to be told.
-const TOLD_AFTER: Duration = Duration::from_millis(100);
+const TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// What a walk over all records may take, each of whose requests is bounded by itself.
 const WALK: Duration = Duration::from_hours(1);
@@ -61,6 +61,7 @@ struct Inner<E> {
     timeout: Duration,
     /// Held by who tells the server what was counted. Another one in a forked child.
     telling: Mutex<Arc<AsyncMutex<()>>>,
+    seed: RandomState,
     /// Claims asked for.
     asked: AtomicU64,
     /// Whether ends of claims are told.
@@ -86,6 +87,7 @@ impl<E: Engine> RemoteStore<E> {
             room: Room::new(limits),
             timeout,
             telling: Mutex::default(),
+            seed: RandomState::new(),
             asked: AtomicU64::new(0),
             listens: AtomicBool::new(false),
             warned: Mutex::default(),
@@ -97,7 +99,11 @@ impl<E: Engine> RemoteStore<E> {
         let Reply::Queued(Queued { mut answer, errand }) = self.get("") else { return Ok(()) };
         errand.run();
         let waited = driver().drive(&mut answer, std::time::Instant::now() + self.0.timeout);
-        waited.unwrap_or_else(|| Err(StoreError::Unavailable("the server did not answer in time".into()))).map(drop)
+        waited
+            .unwrap_or_else(|| {
+                Err(StoreError::Unavailable(format!("{} did not answer in time", self.0.engine.place())))
+            })
+            .map(drop)
     }
 
     /// A verb on its way.
@@ -126,7 +132,7 @@ impl<E: Engine> RemoteStore<E> {
     {
         self.ask(move |inner| async move {
             inner.tell_counts().await?;
-            persist(WALK, || verb(&inner.engine)).await
+            inner.walk(|| verb(&inner.engine)).await
         })
     }
 }
@@ -141,13 +147,44 @@ fn answer<T: Send + 'static>(receiver: oneshot::Receiver<Result<T, StoreError>>)
 }
 
 impl<E: Engine> Inner<E> {
+    fn tries(&self, patience: Patience) -> Tries<'_> {
+        Tries::new(&self.engine, self.timeout, patience)
+    }
+
+    /// Asks until there is an answer, or none is to be hoped for soon.
+    async fn persist<T, F>(&self, verb: impl Fn() -> F + Send) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Fault>> + Send,
+    {
+        ask(self.tries(Patience::Short), verb).await
+    }
+
+    /// The same for what must not be forgotten, as long as there is time.
+    async fn insist<T, F>(&self, verb: impl Fn() -> F + Send) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Fault>> + Send,
+    {
+        ask(self.tries(Patience::Long), verb).await
+    }
+
+    /// The same for a walk over all records, each of whose requests is bounded by itself.
+    async fn walk<T, F>(&self, verb: impl Fn() -> F + Send) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Fault>> + Send,
+    {
+        ask(Tries::new(&self.engine, WALK, Patience::Short), verb).await
+    }
+
     /// Names a call among all calls of all processes.
     fn token(&self, asked: &Asked) -> String {
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        // A forked child has its parent's seeds, but an identity of its own.
-        let mark = RandomState::new().hash_one((&*asked.owner_process, std::process::id(), now.as_nanos(), number));
-        format!("{mark:016x}{number:x}")
+        // A forked child has its parent's seed, but an identity of its own.
+        let mark = self.seed.hash_one((&*asked.owner_process, now.as_nanos(), number));
+        let mut token = String::with_capacity(32);
+        // Writing to a text does not fail.
+        _ = write!(token, "{mark:x}{number:x}");
+        token
     }
 
     fn telling(&self) -> MutexGuard<'_, Arc<AsyncMutex<()>>> {
@@ -180,7 +217,10 @@ impl<E: Engine> Inner<E> {
             }
             Err(_) => {
                 self.counts.arrived();
-                return Err(StoreError::Unavailable("the server did not take what was counted in time".into()));
+                return Err(StoreError::Unavailable(format!(
+                    "{} did not take what was counted in time",
+                    self.engine.place()
+                )));
             }
         }
         Ok(())
@@ -257,7 +297,7 @@ impl<E: Engine> Store for RemoteStore<E> {
 
     fn renew(&self, holds: &[Hold], lease: Span) -> Reply<Vec<Hold>> {
         let holds = holds.to_vec();
-        self.ask(move |inner| async move { insist(inner.timeout, || inner.engine.renew(&holds, lease)).await })
+        self.ask(move |inner| async move { inner.insist(|| inner.engine.renew(&holds, lease)).await })
     }
 
     fn dispatch(&self, hold: &Hold) -> Reply<Held> {
@@ -267,7 +307,7 @@ impl<E: Engine> Store for RemoteStore<E> {
 
     fn dispatch_many(&self, holds: &[Hold]) -> Reply<Vec<Held>> {
         let holds = holds.to_vec();
-        self.ask(move |inner| async move { insist(inner.timeout, || inner.engine.dispatch(&holds)).await })
+        self.ask(move |inner| async move { inner.insist(|| inner.engine.dispatch(&holds)).await })
     }
 
     fn finish(&self, hold: &Hold, ending: Ending) -> Reply<Held> {
@@ -307,7 +347,7 @@ impl<E: Engine> Store for RemoteStore<E> {
         let key = Box::<str>::from(key);
         self.ask(move |inner| async move {
             inner.tell_counts().await?;
-            persist(inner.timeout, || inner.engine.get(&key)).await
+            inner.persist(|| inner.engine.get(&key)).await
         })
     }
 
@@ -315,14 +355,14 @@ impl<E: Engine> Store for RemoteStore<E> {
         let wanted = OwnedSelector::new(selector);
         self.ask(move |inner| async move {
             inner.tell_counts().await?;
-            persist(WALK, || inner.engine.find(wanted.lend())).await
+            inner.walk(|| inner.engine.find(wanted.lend())).await
         })
     }
 
     fn scan(&self, from: Option<Cursor>, limit: usize) -> Reply<Page> {
         self.ask(move |inner| async move {
             inner.tell_counts().await?;
-            persist(WALK, || inner.engine.scan(from.as_ref(), limit)).await
+            inner.walk(|| inner.engine.scan(from.as_ref(), limit)).await
         })
     }
 
@@ -332,7 +372,7 @@ impl<E: Engine> Store for RemoteStore<E> {
 
     fn remove_oldest(&self, count: u64) -> Reply<u64> {
         self.ask(move |inner| async move {
-            let removed = persist(WALK, || inner.engine.remove_oldest(count)).await;
+            let removed = inner.walk(|| inner.engine.remove_oldest(count)).await;
             inner.news.all_changed();
             removed
         })
@@ -341,7 +381,7 @@ impl<E: Engine> Store for RemoteStore<E> {
     fn clear(&self, key: &str) -> Reply<bool> {
         let key = Box::<str>::from(key);
         self.ask(move |inner| async move {
-            let cleared = persist(inner.timeout, || inner.engine.clear(&key)).await;
+            let cleared = inner.persist(|| inner.engine.clear(&key)).await;
             inner.ended(&key);
             cleared
         })
