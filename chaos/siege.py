@@ -10,7 +10,7 @@ from typing import Self
 from servers import PostgresServer, RedisCluster, RedisSentinels, RedisServer
 
 _STRIKE_EVERY_SECONDS = 1.5
-_DOWN_SECONDS = (0.02, 0.7)
+_DOWN_SECONDS = (0.02, 1.5)
 _STOPPED_SECONDS = 0.5
 
 Strike = Callable[[Random], None]

@@ -8,7 +8,7 @@ from pathlib import Path
 from chaos.siege import Siege, on_cluster, on_postgres, on_redis, on_sentinels
 from servers import PostgresServer, RedisCluster, RedisSentinels, RedisServer, Server
 
-_TIMEOUTS = "connect_timeout=1s&timeout=3s"
+_TIMEOUTS = "connect_timeout=500ms&timeout=1s"  # shorter than some outages, so that both of its errors are met
 _DOWN_AFTER_MILLISECONDS = 700
 _NODE_TIMEOUT_MILLISECONDS = 1_000
 
