@@ -67,13 +67,13 @@ fn warnings(info: &Info, saves: Option<&str>, options: &Options) -> Vec<String> 
             "{place} may drop any record when its memory is full (maxmemory-policy {policy}), and a dropped record is an action \
              that may run again: set maxmemory-policy noeviction"
         ));
-    } else if let Some(policy) = info.get("maxmemory_policy").filter(|policy| policy.starts_with("volatile-")) {
-        if info.get("maxmemory").is_some_and(|limit| limit != "0") {
-            all.push(format!(
-                "{place} may drop finished records before their time when its memory is full (maxmemory-policy {policy}), and \
-                 a dropped record is an action that may run again: set maxmemory-policy noeviction"
-            ));
-        }
+    } else if let Some(policy) = info.get("maxmemory_policy").filter(|policy| policy.starts_with("volatile-"))
+        && info.get("maxmemory").is_some_and(|limit| limit != "0")
+    {
+        all.push(format!(
+            "{place} may drop finished records before their time when its memory is full (maxmemory-policy {policy}), and a \
+             dropped record is an action that may run again: set maxmemory-policy noeviction"
+        ));
     }
     if info.get("aof_enabled") == Some("0") && saves == Some("") {
         all.push(format!(

@@ -78,7 +78,9 @@ impl<E: Engine> Inner<E> {
         let met = match self.ask_for_many(&claims).await {
             Ok(met) => met,
             Err(error) => {
-                claims.iter().for_each(|claim| self.take_back(claim.asked, claim.token));
+                for claim in &claims {
+                    self.take_back(claim.asked, claim.token);
+                }
                 return Err(error);
             }
         };
