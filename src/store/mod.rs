@@ -18,6 +18,7 @@ mod asked;
 pub mod faulty;
 pub mod kept;
 pub mod memory;
+pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod remote;
