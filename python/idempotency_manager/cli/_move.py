@@ -8,8 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from idempotency_manager._core import record_of_line, sqlite_schema
-from idempotency_manager._transaction_schema import postgres_schema
+from idempotency_manager._core import postgres_schema, record_of_line, sqlite_schema
 from idempotency_manager._types import State
 from idempotency_manager.moving import Copied, copy_records
 
