@@ -19,8 +19,10 @@ _SENTINELS = 3
 _SERVICE = "records"
 _DOWN_AFTER_MILLISECONDS = 500
 _FAILOVER_MILLISECONDS = 3_000
-# How often a sentinel looks, asks and tells; its own are seconds, and a server that comes back waits for several.
-_PERIODS_MILLISECONDS = {"info-period": 300, "publish-period": 300, "ask-period": 200}
+# How often a sentinel looks, asks and tells. Its own periods are seconds: a server that comes back waits for several,
+# and a new master counts as down before it is asked for the first time. Five ping periods must outlast the second after
+# which a sentinel looks at a replica of a failed master: older news disqualify it.
+_PERIODS_MILLISECONDS = {"info-period": 300, "publish-period": 300, "ask-period": 200, "ping-period": 300}
 
 
 class RedisSentinel(Server):
@@ -28,7 +30,7 @@ class RedisSentinel(Server):
 
     def __init__(self, group: RedisSentinels, down_after: int) -> None:
         super().__init__("sentinel")
-        self.name = secrets.token_hex(20)
+        self.id = secrets.token_hex(20)
         self._group, self._down_after = group, down_after
 
     def wait_until_it_answers(self) -> None:
@@ -80,13 +82,13 @@ class RedisSentinel(Server):
         # What it would find out within seconds by itself.
         replicas = [f"known-replica {_SERVICE} {each.host} {each.port}" for each in group.servers[1:]]
         others = [
-            f"known-sentinel {_SERVICE} {each.host} {each.port} {each.name}"
+            f"known-sentinel {_SERVICE} {each.host} {each.port} {each.id}"
             for each in group.sentinels
             if each is not self
         ]
         named = [f"{name} {_SERVICE} {text}" for name, text in about.items()]
         monitored = f"monitor {_SERVICE} {master.host} {master.port} {_SENTINELS // 2 + 1}"
-        said = [f"myid {self.name}", monitored, *named, *replicas, *others]
+        said = [f"myid {self.id}", monitored, *named, *replicas, *others]
         return [
             *(f"bind {self.host}", f"port {self.port}", f"dir {self.folder}", "protected-mode no"),
             *(f"sentinel {line}" for line in said),

@@ -34,7 +34,7 @@ class Server(ABC):
     host = HOST
 
     def __init__(self, name: str, *, second_port_above: int = 0) -> None:
-        self._name, self._second_port_above = name, second_port_above
+        self.name, self._second_port_above = name, second_port_above
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -69,7 +69,7 @@ class Server(ABC):
     @cached_property
     def folder(self) -> Path:
         """Its files, in a temporary folder; made when first asked for."""
-        made = Path(tempfile.mkdtemp(prefix=f"idempotency-{self._name}-"))
+        made = Path(tempfile.mkdtemp(prefix=f"idempotency-{self.name}-"))
         _keep.keep("folder", made)
         if user := self._user():
             os.chown(made, *_ids(user))
@@ -118,7 +118,7 @@ class Server(ABC):
     def launch(self) -> None:
         """Start it without waiting."""
         if self.is_running:
-            message = f"{self._name} runs already"
+            message = f"{self.name} runs already"
             raise ServerError(message)
         self._reap()
         self._process = self._popen(self._command())
@@ -225,7 +225,7 @@ class Server(ABC):
 
     def _trouble(self, what: str) -> str:
         tail = "\n  ".join(self.log.splitlines()[-15:]) if "folder" in self.__dict__ else ""
-        return f"{self._name} {what}" + (f"; its log ends\n  {tail}" if tail else "")
+        return f"{self.name} {what}" + (f"; its log ends\n  {tail}" if tail else "")
 
 
 def unprivileged_user() -> str | None:

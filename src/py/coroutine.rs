@@ -13,6 +13,7 @@ use super::call::{Call, Step};
 use super::claim::ClaimBlock;
 use super::resumed::{Replay, Resumed, add_class, resume, reused, thrown};
 use super::{errors, runtime};
+use crate::store::Recall;
 
 /// What to call when it is time to execute.
 pub(super) struct Executor {
@@ -52,6 +53,8 @@ struct Live {
     purpose: Purpose,
     delegate: Option<Delegate>,
     next: Option<Step>,
+    /// What calls back the errand that was sent last.
+    recall: Option<Arc<dyn Recall>>,
 }
 
 enum State {
@@ -72,7 +75,10 @@ pub(super) struct Coroutine {
 impl Coroutine {
     /// A coroutine that runs a call; `step` is where it stands, if it has begun.
     pub(super) fn new(call: Call, step: Option<Step>, purpose: Purpose, name: Option<Py<PyAny>>) -> Self {
-        Self { state: Mutex::new(State::Fresh(Box::new(Live { call, purpose, delegate: None, next: step }))), name }
+        Self {
+            state: Mutex::new(State::Fresh(Box::new(Live { call, purpose, delegate: None, next: step, recall: None }))),
+            name,
+        }
     }
 
     /// A coroutine whose value is at hand.
@@ -155,6 +161,7 @@ impl Live {
                     }
                 }
                 Step::Ask(future, errand) => {
+                    self.recall = errand.recall();
                     errand.hand_over();
                     self.next = Some(Step::Await(future, None));
                 }
@@ -248,6 +255,10 @@ impl Live {
                     return Ok(yielded);
                 }
                 (Ok(_), Some(arrived)) => return Err(self.call.resume(py, arrived)),
+                (Err(error), None) if self.gives_up_claiming() => {
+                    slot.abandon();
+                    return Err(self.call.give_up(py, error));
+                }
                 (Err(error), arrived) => {
                     if let Some(step) = self.call.cancel(py, error) {
                         slot.abandon();
@@ -266,6 +277,11 @@ impl Live {
             }
             input = Input::Send(py.None().into_bound(py));
         }
+    }
+
+    /// Whether a claim that is being asked for need not be waited for: it is not made, or given back by the store.
+    fn gives_up_claiming(&mut self) -> bool {
+        self.call.is_claiming() && self.recall.take().is_some_and(|recall| recall.give_up())
     }
 
     /// Lets the books be kept without this coroutine, which nobody will resume.

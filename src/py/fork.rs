@@ -82,7 +82,7 @@ extern "C" fn prepare() {
 fn thaw(in_child: bool) {
     let Some(frozen) = FROZEN.take() else { return };
     frozen.stores.iter().for_each(|store| store.after_fork(in_child));
-    remote::thaw_driver();
+    remote::thaw_driver(in_child);
     sqlite::thaw_all(in_child);
     drop(frozen.locked);
 }

@@ -241,7 +241,7 @@ impl Line {
 fn digest(hex: &str) -> Result<Fingerprint, Problem> {
     let wrong = || format!("its fingerprint {hex:?} is not 64 hex digits");
     let mut bytes = [0; 32];
-    if hex.len() != 64 || !hex.is_ascii() {
+    if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(wrong());
     }
     for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {

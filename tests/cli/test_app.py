@@ -19,10 +19,13 @@ EXPECTED = [
     "doubts",
     "explain",
     "export",
+    "import",
     "key",
     "list",
+    "migrate",
     "resolve",
     "run",
+    "schema",
     "show",
     "stats",
 ]

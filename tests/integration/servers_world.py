@@ -174,7 +174,7 @@ def refused(call: Callable[[], object], effect: Effect, *texts: str, within: flo
         call()
     assert effect.count == 0
     for text in texts:
-        assert text in str(caught.value)
+        assert text in str(caught.value), str(caught.value)
     return str(caught.value)
 
 

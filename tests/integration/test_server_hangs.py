@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -134,7 +135,8 @@ def start(world: World) -> Iterator[Callable[..., Program]]:
     with contextlib.ExitStack() as all_of_them:
 
         def one(code: str, where: Wire | None = None, **options: str) -> Program:
-            program = Program(f"NAMESPACE = {world.namespace!r}\n" + code, world.url(where, **(options or PATIENT)))
+            named = f"NAMESPACE = {world.namespace!r}\n{textwrap.dedent(code)}"
+            program = Program(named, world.url(where, **(options or PATIENT)))
             all_of_them.callback(program.discard)
             return program
 

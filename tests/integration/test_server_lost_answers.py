@@ -8,6 +8,7 @@ import pytest
 
 from idempotency_manager import (
     IdempotencyManager,
+    current_execution,
 )
 from tests.integration.servers_world import (
     PATIENT,
@@ -42,9 +43,10 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
         wire.lose_answer_to("signal-1")
         assert run(manager, effect, awaited=awaited, name="signal-1") == "done"
         wire.wait_for_the_loss()
-        assert run(world.manager(), effect, awaited=awaited, name="signal-1") == "done"
+        other = world.manager()
+        assert run(other, effect, awaited=awaited, name="signal-1") == "done"
         assert effect.count == 1
-        record = manager.get_record(manager.generate_key(action("signal-1")))
+        record = other.get_record(manager.generate_key(action("signal-1")))
         assert record is not None
         assert record.attempt_count == 2
 
@@ -91,14 +93,18 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
         (doubt,) = manager.get_in_doubt()
         assert "nobody knows" in str(doubt.error)
 
-    def test_a_latch_is_passed_once(self, manager: IdempotencyManager, wire: Wire) -> None:
-        effect = Effect()
-        with manager.claim(action("signal-1"), latch=True) as claim:
+    @both
+    def test_a_latch_is_passed(self, manager: IdempotencyManager, wire: Wire, *, awaited: bool) -> None:
+        def meanwhile() -> None:
+            execution = current_execution()
+            assert execution is not None
             wire.lose_answer_to("signal-1")
-            claim.dispatched()
+            execution.dispatched()
             wire.wait_for_the_loss()
-            claim.complete(effect())
-        assert run(manager, effect, awaited=False, name="signal-1") == "done"
+
+        effect = Effect(meanwhile=meanwhile)
+        assert run(manager, effect, awaited=awaited, name="signal-1", latch=True) == "done"
+        assert run(manager, effect, awaited=awaited, name="signal-1") == "done"
         assert effect.count == 1
 
     def test_a_mark_is_one(self, manager: IdempotencyManager, wire: Wire) -> None:
@@ -108,7 +114,7 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
         wire.wait_for_the_loss()
         assert run(manager, Effect(), awaited=False, name="signal-1") == "by hand"
 
-    @pytest.mark.parametrize("way", [{"result": "found"}, {"executed": False}])
+    @pytest.mark.parametrize("way", [{"result": "found"}, {"not_executed": True}])
     def test_a_doubt_is_resolved(self, manager: IdempotencyManager, wire: Wire, way: dict[str, Any]) -> None:
         key = leave_in_doubt(manager, "signal-1")
         wire.lose_answer_to("signal-1")
@@ -139,7 +145,7 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
             (lambda: manager.get_record(key), "signal-1"),
             (lambda: manager.check_executed(key), "signal-1"),
             (manager.get_keys, world.namespace),
-            (manager.get_stats, world.namespace),
+            (manager.stats, world.namespace),
             (manager.get_in_doubt, world.namespace),
         ):
             before = look()

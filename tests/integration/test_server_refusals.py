@@ -189,11 +189,12 @@ class TestTls:
             run(manager, Effect(), awaited=False)
 
 
-class TestAServerThatAsksForAClientsCertificate:
-    @pytest.fixture(scope="class")
-    def strict(self, certificates: Certificates) -> Iterator[RedisServer]:
-        yield from _started(RedisServer(certificates=certificates, client_certificates="yes"))
+@pytest.fixture(scope="module")
+def strict(certificates: Certificates) -> Iterator[RedisServer]:
+    yield from _started(RedisServer(certificates=certificates, client_certificates="yes"))
 
+
+class TestAServerThatAsksForAClientsCertificate:
     def test_one_is_shown(self, strict: RedisServer, certificates: Certificates) -> None:
         shown = {"tls_cert": str(certificates.client), "tls_key": str(certificates.client_key)}
         with IdempotencyManager(believing(strict, certificates, **{**PATIENT, **shown})) as manager:

@@ -4,6 +4,8 @@
 
 mod compare;
 mod model;
+#[path = "../support/servers.rs"]
+mod servers;
 mod steps;
 mod subjects;
 #[path = "../support/mod.rs"]
@@ -52,4 +54,18 @@ fn a_store_in_a_file_without_a_cap_does_what_its_model_does() {
 #[test]
 fn a_store_in_a_file_with_a_cap_does_what_its_model_does() {
     play_with_a_cap(Subject::sqlite, 1000..1014);
+}
+
+#[test]
+fn a_store_on_redis_without_a_cap_does_what_its_model_does() {
+    if servers::is_there(Some(servers::REDIS)) {
+        play_without_a_cap(Subject::redis, 0..2);
+    }
+}
+
+#[test]
+fn a_store_on_redis_with_a_cap_does_what_its_model_does() {
+    if servers::is_there(Some(servers::REDIS)) {
+        play_with_a_cap(Subject::redis, 1001..1003);
+    }
 }

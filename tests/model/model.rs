@@ -75,6 +75,8 @@ pub(crate) struct Model {
     pub(crate) expired_cleaned: u64,
     pub(crate) finishes: u64,
     pub(crate) order: Order,
+    /// Whether the store leaves what has expired to its engine, and counts nothing of it.
+    pub(crate) expires_by_itself: bool,
 }
 
 impl Model {
@@ -100,16 +102,21 @@ impl Model {
     pub(crate) fn forget_expired(&mut self, key: &str) {
         if self.rows.get(key).is_some_and(|row| row.is_expired(self.now)) {
             self.rows.remove(key);
-            self.expired_cleaned += 1;
+            self.clean(1);
         }
     }
 
     pub(crate) fn cleanup(&mut self) -> u64 {
         let (before, now) = (self.rows.len(), self.now);
         self.rows.retain(|_, row| !row.is_expired(now));
-        let removed = (before - self.rows.len()) as u64;
-        self.expired_cleaned += removed;
-        removed
+        self.clean((before - self.rows.len()) as u64)
+    }
+
+    /// Counts what was cleaned, where that is counted.
+    fn clean(&mut self, count: u64) -> u64 {
+        let counted = if self.expires_by_itself { 0 } else { count };
+        self.expired_cleaned += counted;
+        counted
     }
 
     /// The key of the finished record that goes first.
@@ -130,7 +137,7 @@ impl Model {
         while removed < count {
             let Some(row) = self.oldest().and_then(|key| self.rows.remove(&key)) else { break };
             if row.is_expired(self.now) {
-                self.expired_cleaned += 1;
+                self.clean(1);
             } else {
                 removed += 1;
             }

@@ -49,7 +49,12 @@ impl Pair {
         let subject = make(&clock, limits);
         Self {
             store: Arc::clone(&subject.handles[0]),
-            model: Model { max, order: subject.order, ..Model::default() },
+            model: Model {
+                max,
+                order: subject.order,
+                expires_by_itself: subject.handles[0].expires_by_itself(),
+                ..Model::default()
+            },
             subject,
             clock,
             owners: ["host:1".into(), "host:2".into()],

@@ -2,15 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use _core::core::clock::ManualClock;
 use _core::store::faulty::FaultyStore;
 use _core::store::memory::MemoryStore;
+use _core::store::redis::{self, RedisStore};
 use _core::store::sqlite::{Options, SqliteStore, Synchronous};
 use _core::store::{Limits, Store};
 use tempfile::TempDir;
 
 use crate::model::Order;
+use crate::servers;
 pub(crate) use crate::support::{answer, ask};
 
 /// Makes a subject that takes its time from this clock.
@@ -48,6 +51,20 @@ impl Subject {
         let stores = [open(), open()];
         let handles = stores.iter().flat_map(|store| [Arc::clone(store), elsewhere(store)]).collect();
         Self { handles, order: Order::Time, check: Box::new(move || check_file(&path)), _folder: Some(folder) }
+    }
+
+    /// One server through two stores, as for a file. A cap is a client's own: through several it holds a moment later.
+    pub(crate) fn redis(clock: &Arc<ManualClock>, limits: Limits) -> Self {
+        static TIMES: AtomicU64 = AtomicU64::new(0);
+        let namespace = format!("model-{}-{}", std::process::id(), TIMES.fetch_add(1, Ordering::Relaxed));
+        let (host, port) = servers::nodes(servers::REDIS)[0].clone();
+        let open = || {
+            let options = redis::Options { namespace: namespace.clone(), ..redis::Options::new(&host, port) };
+            let store = RedisStore::open(options, Some(Arc::<ManualClock>::clone(clock)), limits);
+            Arc::new(store.expect("the server answers")) as Arc<dyn Store>
+        };
+        let handles = if limits.max_records.is_some() { vec![open()] } else { vec![open(), open()] };
+        Self { handles, order: Order::Time, check: Box::new(|| Ok(())), _folder: None }
     }
 
     /// What must hold after each step, whatever was done.

@@ -16,6 +16,7 @@ from idempotency_manager import (
     Action,
     AsyncIdempotencyManager,
     Attempt,
+    BatchOutcome,
     CheckResult,
     Execution,
     IdempotencyConfig,
@@ -120,6 +121,35 @@ async def the_async_manager_takes_either_executor(
     assert_type((await manager.stats()).evicted, int)
 
     await manager.execute(action, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def a_batch_has_an_outcome_for_each_action(
+    manager: IdempotencyManager,
+    make: Callable[[Action], int],
+    look: Callable[[dict[str, str]], list[int]],
+) -> None:
+    (outcome,) = manager.execute_many([action], make, ttl="1h", on_progress=lambda done, total: None, batch_size=10)
+    assert_type(outcome, BatchOutcome[int])
+    assert_type(outcome.unwrap(), int)
+    assert_type(outcome.result, int | None)
+    assert_type(outcome.error, Exception | None)
+    assert_type(manager.execute_many(iter([mapping]), look), list[BatchOutcome[list[int]]])
+    assert_type(manager.check_many(["a:b:c"]), list[CheckResult])
+
+    manager.execute_many([action], look)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    manager.execute_many([action], make, size=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def a_batch_in_a_task_takes_either_executor(
+    manager: AsyncIdempotencyManager,
+    threaded: IdempotencyManager,
+    make: Callable[[Action], int],
+    amake: Callable[[Action], Awaitable[int]],
+) -> None:
+    assert_type(await manager.execute_many([action], make), list[BatchOutcome[int]])
+    assert_type(await manager.execute_many([action], amake, concurrency=4), list[BatchOutcome[int]])
+    assert_type(await threaded.aexecute_many([action], amake), list[BatchOutcome[int]])
+    assert_type(await manager.check_many(["a:b:c"]), list[CheckResult])
 
 
 def a_claim_is_a_context_manager(manager: IdempotencyManager) -> None:

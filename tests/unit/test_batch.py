@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import idempotency_manager as im
 from idempotency_manager import Action, BatchOutcome, IdempotencyManager, State
@@ -168,6 +171,57 @@ def test_progress_that_raises_ends_the_call_and_leaves_nothing_in_doubt(flavour:
     stats = flavour.get(made.stats())
     assert (stats.in_progress, stats.in_doubt) == (0, 0)
     assert stats.total_cached == len(cards.made) < 40
+
+
+KINDS: dict[str, Any] = {
+    "done": "done",
+    "nothing": None,
+    "failed": ValueError("no"),
+    "final": KeyError("never"),
+    "doubtful": TimeoutError("lost"),
+}
+
+
+def come_to(call: Callable[[], Any]) -> tuple[type, str]:
+    """What a call returned or raised, to compare it by: the times that an error names are its own."""
+    try:
+        value = call()
+    except Exception as error:  # noqa: BLE001 - it is what the call came to
+        value = error
+    return type(value), str(value)[:20]
+
+
+@both_flavours
+@settings(max_examples=40)
+@given(
+    numbers=st.lists(st.tuples(st.integers(0, 12), st.sampled_from(sorted(KINDS))), max_size=40),
+    size=st.integers(1, 45),
+    on_in_doubt=st.sampled_from(["raise", "retry"]),
+    is_local=st.booleans(),
+)
+def test_a_batch_comes_to_what_calls_one_after_the_other_come_to(
+    flavour: Flavour, numbers: list[tuple[int, str]], size: int, on_in_doubt: Any, is_local: bool
+) -> None:
+    together, alone = flavour.manager_class(), IdempotencyManager()
+    if not is_local:
+        inject(together, FaultPlan())
+    kinds = dict(numbers)
+
+    def executor(action: Action) -> Any:
+        found = KINDS[kinds[action.params["number"]]]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    options: dict[str, Any] = {"on_in_doubt": on_in_doubt, "replay_errors": (KeyError,)}
+    outcomes = execute_many(
+        flavour, together, actions(*(number for number, _ in numbers)), executor, batch_size=size, **options
+    )
+    for outcome in outcomes:
+        single = come_to(partial(alone.execute, outcome.action, partial(executor, outcome.action), **options))
+        assert come_to(outcome.unwrap) == single
+    ours, theirs = flavour.get(together.stats()), alone.stats()
+    assert (ours.total_cached, ours.in_doubt, ours.in_progress) == (theirs.total_cached, theirs.in_doubt, 0)
 
 
 # ---------------------------------------------------------------- policies

@@ -16,7 +16,7 @@ from idempotency_manager.moving import Copied, copy_records
 from ._exit import CommandError, Exit
 from ._options import common, namespace, session, speech
 from ._output import count, json_line, line
-from ._progress import progress, track
+from ._progress import progress, terminal, track
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def import_records(context: click.Context, file: IO[bytes], *, keep_target: bool
     here, counts, occupied = session(context), Counter[str](), []
     with here.open(create=True) as manager:
         lines = _Lines(file)
-        records = track(lines.records(), lines.total, "importing")
+        records = track(lines.records(), lines.total, "importing", console=terminal())
         while part := list(islice(records, _PART)):
             for record, word in zip(part, manager._core.restore(part).wait(), strict=True):  # noqa: SLF001
                 counts[word] += 1
@@ -169,8 +169,9 @@ _SCRIPTS = {"sqlite": "sqlite_schema", "postgresql": "postgres_schema"}
 @click.command(epilog="\b\nExamples:\n  idempotency schema --print --engine postgresql | psql app")
 @click.option("--print", "shown", is_flag=True, help="Print the script.")
 @click.option("--engine", type=click.Choice(sorted(_SCRIPTS)), default="postgresql", show_default=True)
+@speech
 @click.pass_context
-def schema(_context: click.Context, *, shown: bool, engine: str) -> None:
+def schema(context: click.Context, *, shown: bool, engine: str) -> None:
     """Print the script that makes an engine's tables, for those who migrate by their own tools.
 
     A store makes its tables by itself where there are none, if its user may.
@@ -180,4 +181,7 @@ def schema(_context: click.Context, *, shown: bool, engine: str) -> None:
     script = getattr(_core, _SCRIPTS[engine], None)
     if script is None:
         raise CommandError(f"this version has no tables for {engine}", Exit.USAGE)
-    click.echo(script().rstrip())
+    if session(context).json:
+        json_line({"engine": engine, "script": script()})
+    else:
+        click.echo(script().rstrip())

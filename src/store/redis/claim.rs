@@ -53,8 +53,10 @@ fn arguments(command: &mut Cmd, claim: &Claim<'_>, now: &str, wants_time: bool) 
         .arg(&["signal_id", &*asked.signal_id])
         .arg(&["action_type", &*asked.action_type])
         .arg(&["target", &*asked.target])
-        .arg(&["owner", &*asked.owner])
-        .arg(&["owner_process", &*asked.owner_process]);
+        .arg(&["owner", &*asked.owner]);
+    for (name, part) in fields::of_process(&asked.owner_process) {
+        command.arg(name).arg(part);
+    }
     if let Some(latch) = fields::latch_asked(asked.latch) {
         command.arg(&["latch", latch]);
     }
@@ -78,6 +80,15 @@ fn met(asked: &Asked, answer: Value) -> Result<Met, Fault> {
             Ok(Met::TakeOver(fence, attempts, record(asked, take(4), now)?))
         }
         b"again" => again(asked, fence(&take(1))?, number(&take(2))?, time(&take(3))?, take(4)),
+        // Where no copies are kept, nobody asks for more.
+        b"replayed" => Ok(Met::Replay(Finished {
+            fence: fence(&take(1))?,
+            attempts: number(&take(2))?,
+            outcome: payload(&take(3), &take(4)),
+            fingerprint: None,
+            executed_at: Timestamp(0),
+            ttl: Span::from_micros(0),
+        })),
         b"replay" => {
             let (json, custom) = (take(7), take(8));
             finished([take(1), take(2), take(3), take(4), take(5), take(6)], payload(&json, &custom)).map(Met::Replay)
@@ -86,7 +97,11 @@ fn met(asked: &Asked, answer: Value) -> Result<Met, Fault> {
             let failure = failure(&take(7), &take(8), &take(9));
             finished([take(1), take(2), take(3), take(4), take(5), take(6)], failure).map(Met::ReplayFailure)
         }
-        b"busy" => Ok(Met::Busy { fence: fence(&take(1))?, owner: owned(&take(2)), owner_process: owned(&take(3)) }),
+        b"busy" => Ok(Met::Busy {
+            fence: fence(&take(1))?,
+            owner: owned(&take(2)),
+            owner_process: fields::process(&take(3), &take(4)),
+        }),
         b"in_doubt" => {
             let now = time(&take(1))?;
             Ok(Met::InDoubt(record(asked, take(2), now)?))

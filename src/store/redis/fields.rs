@@ -24,8 +24,7 @@ pub(super) type Fields = Vec<(&'static str, Vec<u8>)>;
 pub(super) fn text(value: &Value) -> Option<&[u8]> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
-        Value::SimpleString(text) => Some(text.as_bytes()),
-        Value::VerbatimString { text, .. } => Some(text.as_bytes()),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.as_bytes()),
         _ => None,
     }
 }
@@ -69,7 +68,25 @@ pub(super) fn fingerprint(value: &Value) -> Result<Option<Fingerprint>, Fault> {
 }
 
 pub(super) fn hex(fingerprint: &Fingerprint) -> String {
-    format!("{fingerprint:?}")
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = fingerprint.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}
+
+/// The most that a field may hold for a server to keep the hash in its small form (hash-max-listpack-value).
+const SMALL: usize = 64;
+
+/// The fields of the text that tells the owner's process from any other. It is gone with the claim.
+pub(super) fn of_process(text: &str) -> impl Iterator<Item = (&'static str, &str)> {
+    let (first, rest) = text.split_at_checked(SMALL).unwrap_or((text, ""));
+    [("owner_process", first), ("owner_process_2", rest)].into_iter().filter(|(_, part)| !part.is_empty())
+}
+
+/// That text.
+pub(super) fn process(first: &Value, rest: &Value) -> Option<Box<str>> {
+    let mut whole = String::from(owned(first)?);
+    whole.push_str(&owned(rest).unwrap_or_default());
+    Some(whole.into())
 }
 
 /// The result of a completed record.
@@ -86,7 +103,7 @@ pub(super) fn failure(class: &Value, error: &Value, args: &Value) -> Failure {
 }
 
 /// The names of the fields of a hash by which a record is known without what may be large.
-pub(super) const SLIM: [&str; 16] = [
+pub(super) const SLIM: [&str; 17] = [
     "state",
     "fence",
     "attempts",
@@ -101,6 +118,7 @@ pub(super) const SLIM: [&str; 16] = [
     "fingerprint",
     "owner",
     "owner_process",
+    "owner_process_2",
     "error",
     "error_type",
 ];
@@ -166,7 +184,7 @@ fn of_fields<'a>(key: &str, field: &dyn Fn(&str) -> &'a Value) -> Result<Kept, F
         params: bytes(field("params")),
         context: bytes(field("context")),
     };
-    Ok(Kept::new(record, owned(field("owner_process")), Reach::ManyMachines))
+    Ok(Kept::new(record, process(field("owner_process"), field("owner_process_2")), Reach::ManyMachines))
 }
 
 /// The fields of a result.

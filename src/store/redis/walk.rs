@@ -179,11 +179,13 @@ impl RedisEngine {
             Some(cursor) => Place::read(&cursor.0).ok_or_else(|| fields::unreadable("a cursor"))?,
             None => self.start().await?,
         };
+        let mut records = Vec::new();
         loop {
-            let (names, next) = self.step(place, limit.max(1)).await?;
-            let records = self.records(&names, now).await?;
+            let part = limit.saturating_sub(records.len()).clamp(1, PART);
+            let (names, next) = self.step(place, part).await?;
+            records.extend(self.records(&names, now).await?);
             match next {
-                Some(next) if records.is_empty() => place = next,
+                Some(next) if records.len() < limit => place = next,
                 next => return Ok(Page { records, next: next.map(|next| Cursor(next.text().into())) }),
             }
         }

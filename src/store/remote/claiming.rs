@@ -10,7 +10,7 @@ use super::Inner;
 use super::counts::Counter;
 use super::driver::driver;
 use super::engine::{Claim, Engine, Met};
-use super::tries::{Patience, Tries, persist};
+use super::tries::Patience;
 use super::trip::Fate;
 use crate::core::error::StoreError;
 use crate::store::asked::Asked;
@@ -78,7 +78,9 @@ impl<E: Engine> Inner<E> {
         let met = match self.ask_for_many(&claims).await {
             Ok(met) => met,
             Err(error) => {
-                claims.iter().for_each(|claim| self.take_back(claim.asked, claim.token));
+                for claim in &claims {
+                    self.take_back(claim.asked, claim.token);
+                }
                 return Err(error);
             }
         };
@@ -93,7 +95,7 @@ impl<E: Engine> Inner<E> {
     }
 
     async fn ask_for_many(&self, claims: &[Claim<'_>]) -> Result<Vec<Met>, StoreError> {
-        let mut tries = Tries::new(self.timeout, Patience::Short);
+        let mut tries = self.tries(Patience::Short);
         loop {
             match tries.within(self.engine.claim_many(claims)).await {
                 Ok(met) => return Ok(met),
@@ -116,7 +118,7 @@ impl<E: Engine> Inner<E> {
 
     /// Asks until the server has answered. A claim that may have been granted unheard is taken back.
     async fn ask_for(self: &Arc<Self>, claim: Claim<'_>) -> Result<Met, StoreError> {
-        let mut tries = Tries::new(self.timeout, Patience::Short);
+        let mut tries = self.tries(Patience::Short);
         loop {
             let fault = match tries.within(self.engine.claim(claim)).await {
                 Ok(met) => return Ok(met),
@@ -137,7 +139,7 @@ impl<E: Engine> Inner<E> {
         driver().spawn_idle(async move {
             for pause in TAKEN_BACK_AFTER {
                 tokio::time::sleep(pause).await;
-                if persist(inner.timeout, || inner.engine.abandon(&key, &token)).await.is_ok() {
+                if inner.persist(|| inner.engine.abandon(&key, &token)).await.is_ok() {
                     inner.ended(&key);
                     return;
                 }
@@ -235,7 +237,7 @@ impl<E: Engine> Inner<E> {
             if inner.listens.load(Ordering::Acquire) {
                 ended.await;
             } else {
-                let mut untold = handle.spawn(tokio::time::sleep(UNTOLD));
+                let mut untold = handle.spawn(async { tokio::time::sleep(UNTOLD).await });
                 tokio::select! {
                     () = ended => untold.abort(),
                     _ = &mut untold => {}
@@ -246,18 +248,18 @@ impl<E: Engine> Inner<E> {
 
     /// Has the ends of claims told, if the server can.
     async fn listen(&self) {
-        let listens = persist(self.timeout, || self.engine.listen()).await.unwrap_or(false);
+        let listens = self.persist(|| self.engine.listen()).await.unwrap_or(false);
         self.listens.store(listens, Ordering::Release);
     }
 
     /// Makes room for one more record; answers with the live records that went.
     pub(super) async fn make_room(&self) -> Result<u64, StoreError> {
-        let size = persist(super::WALK, || self.engine.size()).await?;
+        let size = self.walk(|| self.engine.size()).await?;
         let count = self.room.to_evict(size)?;
         if count == 0 {
             return Ok(0);
         }
-        let evicted = persist(super::WALK, || self.engine.remove_oldest(count)).await?;
+        let evicted = self.walk(|| self.engine.remove_oldest(count)).await?;
         self.room.evicted(size, evicted)?;
         self.counts.add(Counter::Evicted, evicted);
         self.news.all_changed();

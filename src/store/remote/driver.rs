@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 /// How long after the last thread that waited the runtime's own thread leaves the driving to another such.
 const LINGER: Duration = Duration::from_millis(10);
 
-static DRIVER: Mutex<Option<(u32, Arc<Driver>)>> = Mutex::new(None);
+static DRIVER: Mutex<Option<Arc<Driver>>> = Mutex::new(None);
 
 /// See the module.
 pub(super) struct Driver {
@@ -33,28 +33,23 @@ pub(super) struct Driver {
     attendant: Mutex<Option<Thread>>,
 }
 
-fn lock() -> MutexGuard<'static, Option<(u32, Arc<Driver>)>> {
+fn lock() -> MutexGuard<'static, Option<Arc<Driver>>> {
     DRIVER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Keeps the list of drivers as it is while this thread forks.
-pub(super) fn freeze() -> MutexGuard<'static, Option<(u32, Arc<Driver>)>> {
+pub(super) fn freeze() -> MutexGuard<'static, Option<Arc<Driver>>> {
     lock()
+}
+
+/// In a forked child: a parent's runtime has no threads here, and its locks may be held for ever.
+pub(super) fn forget(frozen: &mut Option<Arc<Driver>>) {
+    std::mem::forget(frozen.take());
 }
 
 /// This process's driver.
 pub(super) fn driver() -> Arc<Driver> {
-    let mut slot = lock();
-    let pid = std::process::id();
-    if let Some((owner, driver)) = slot.as_ref()
-        && *owner == pid
-    {
-        return Arc::clone(driver);
-    }
-    let driver = Driver::start();
-    // A parent's runtime has no threads in a forked child, and its locks may be held for ever.
-    std::mem::forget(slot.replace((pid, Arc::clone(&driver))));
-    driver
+    Arc::clone(lock().get_or_insert_with(Driver::start))
 }
 
 impl Driver {

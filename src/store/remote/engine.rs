@@ -2,6 +2,7 @@
 //! around it is the same for all: asking again, counting, waiting, copies, a cap.
 
 use super::room::Size;
+pub(in crate::store) use super::tries::Named;
 use crate::core::clock::{Clock, Span, Timestamp};
 use crate::core::error::StoreError;
 use crate::core::record::{Failure, Fence, Fingerprint, Payload, Record};
@@ -140,7 +141,7 @@ impl Time {
 /// A server's client. Every verb connects if need be, and may be asked twice. What walks over all records (`find`, `scan`,
 /// `tally`, `size`, `remove_oldest`) bounds each of its requests by itself; the others are bounded as a whole. Readers get records as
 /// [`Kept::seen`](crate::store::kept::Kept::seen) has them.
-pub(in crate::store) trait Engine: Send + Sync + fmt::Debug + 'static {
+pub(in crate::store) trait Engine: Named + fmt::Debug + 'static {
     /// Asks for the right to execute. Only a claim that is granted writes.
     fn claim(&self, claim: Claim<'_>) -> impl Future<Output = Result<Met, Fault>> + Send;
 

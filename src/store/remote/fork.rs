@@ -1,11 +1,11 @@
 //! `fork`: no lock of a store's, and no connection, may come into the child as it is.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use super::Inner;
 use super::counts::Counts;
-use super::driver;
+use super::driver::{self, Driver};
 use super::engine::{Engine, Frozen};
 
 trait FrozenStore {
@@ -16,11 +16,11 @@ trait FrozenStore {
 /// All locks of a store, held across a `fork`. The guards go before what they guard.
 struct Locked<E: Engine> {
     engine: Box<dyn Frozen>,
-    waiters: std::sync::MutexGuard<'static, crate::store::waiters::Roll>,
-    counts: std::sync::MutexGuard<'static, super::counts::Pending>,
-    telling: std::sync::MutexGuard<'static, Arc<tokio::sync::Mutex<()>>>,
+    waiters: MutexGuard<'static, crate::store::waiters::Roll>,
+    counts: MutexGuard<'static, super::counts::Pending>,
+    telling: MutexGuard<'static, Arc<tokio::sync::Mutex<()>>>,
     copies: std::sync::RwLockWriteGuard<'static, Option<super::copies::Table>>,
-    _room: std::sync::MutexGuard<'static, super::room::Inner>,
+    _room: MutexGuard<'static, super::room::Inner>,
     inner: Arc<Inner<E>>,
 }
 
@@ -43,17 +43,21 @@ impl<E: Engine> FrozenStore for Locked<E> {
 thread_local! {
     /// The stores that this thread has frozen: it is the one that forks, and exists on both sides.
     static FROZEN: RefCell<Vec<Box<dyn FrozenStore>>> = const { RefCell::new(Vec::new()) };
-    static DRIVER: RefCell<Option<Box<dyn std::any::Any>>> = const { RefCell::new(None) };
+    static DRIVER: RefCell<Option<MutexGuard<'static, Option<Arc<Driver>>>>> = const { RefCell::new(None) };
 }
 
 /// Called by a thread that is about to fork.
 pub fn freeze_driver() {
-    DRIVER.set(Some(Box::new(driver::freeze())));
+    DRIVER.set(Some(driver::freeze()));
 }
 
 /// Called by the same thread afterwards, on either side.
-pub fn thaw_driver() {
-    drop(DRIVER.take());
+pub fn thaw_driver(in_child: bool) {
+    if let Some(mut frozen) = DRIVER.take()
+        && in_child
+    {
+        driver::forget(&mut frozen);
+    }
 }
 
 /// Takes all locks of a store.

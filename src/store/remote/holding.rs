@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Inner;
 use super::counts::Counter;
 use super::engine::{Engine, Fault, Marked, Put};
-use super::tries::{Patience, Tries, persist};
+use super::tries::Patience;
 use crate::core::error::{NO_ROOM_TO_RESTORE, StoreError};
 use crate::core::imprint::Imprint;
 use crate::core::record::Record;
@@ -14,24 +14,24 @@ use crate::store::{Ending, Held, Hit, Hold, Resolution, Restored};
 
 impl<E: Engine> Inner<E> {
     pub(super) async fn finish(&self, hold: &Hold, ending: &Ending) -> Result<Held, StoreError> {
-        let mut tries = Tries::new(self.timeout, Patience::Long);
-        let held = loop {
+        let mut tries = self.tries(Patience::Long);
+        let outcome = loop {
             match tries.within(self.engine.finish(hold, ending)).await {
-                Ok(held) => break held,
+                Ok(outcome) => break outcome,
                 Err(fault) => tries.after(fault).await?,
             }
         };
         self.ended(&hold.key);
-        Ok(match held {
+        Ok(match outcome {
             Held::Lost(record) if tries.lost && ending.took_place(record.as_deref(), hold.fence) => Held::Kept,
-            held => held,
+            outcome => outcome,
         })
     }
 
     pub(super) async fn mark(&self, marking: &Marking) -> Result<usize, StoreError> {
         let mut evicted = 0;
         let mut may_add = self.room.has_room();
-        while persist(self.timeout, || self.engine.mark(marking, may_add)).await? == Marked::Full {
+        while self.persist(|| self.engine.mark(marking, may_add)).await? == Marked::Full {
             evicted += self.make_room().await?;
             may_add = true;
         }
@@ -41,7 +41,7 @@ impl<E: Engine> Inner<E> {
     }
 
     pub(super) async fn resolve(&self, key: &str, word: &Resolution) -> Result<(), StoreError> {
-        let mut tries = Tries::new(self.timeout, Patience::Short);
+        let mut tries = self.tries(Patience::Short);
         let resolved = loop {
             let fault = match tries.within(self.engine.resolve(key, word)).await {
                 Ok(()) => break Ok(()),
@@ -62,16 +62,14 @@ impl<E: Engine> Inner<E> {
     }
 
     pub(super) async fn check(self: &Arc<Self>, keys: &[Box<str>]) -> Result<Vec<Option<Hit>>, StoreError> {
-        let found = persist(self.timeout, || self.engine.check(keys)).await?;
-        let counted = keys.iter().zip(found).map(|(key, found)| match found {
-            Some((fence, hit)) => {
-                self.counts.hit(key, fence);
-                Some(hit)
-            }
-            None => {
+        let found = self.persist(|| self.engine.check(keys)).await?;
+        let counted = keys.iter().zip(found).map(|(key, found)| {
+            let Some((fence, hit)) = found else {
                 self.counts.add(Counter::Misses, 1);
-                None
-            }
+                return None;
+            };
+            self.counts.hit(key, fence);
+            Some(hit)
         });
         let hits = counted.collect();
         self.expect_telling();
@@ -80,7 +78,7 @@ impl<E: Engine> Inner<E> {
 
     pub(super) async fn restore(&self, records: &[Record]) -> Result<Vec<Restored>, StoreError> {
         let Some(max) = self.room.max() else { return self.put(records).await };
-        let mut live = persist(super::WALK, || self.engine.size()).await?.live;
+        let mut live = self.walk(|| self.engine.size()).await?.live;
         let mut restored = Vec::with_capacity(records.len());
         for record in records {
             if live >= max as u64 {
@@ -95,14 +93,14 @@ impl<E: Engine> Inner<E> {
     }
 
     async fn put(&self, records: &[Record]) -> Result<Vec<Restored>, StoreError> {
-        let put = persist(self.timeout, || self.engine.put(records)).await?;
+        let put = self.persist(|| self.engine.put(records)).await?;
         let mut restored = Vec::with_capacity(put.len());
         for (record, put) in records.iter().zip(put) {
             restored.push(match put {
                 Put::Written => Restored::Written,
                 Put::Expired => Restored::Expired,
                 Put::Occupied => {
-                    let there = persist(self.timeout, || self.engine.get(&record.key)).await?;
+                    let there = self.persist(|| self.engine.get(&record.key)).await?;
                     match there {
                         Some(there) if Imprint::of(&there) == Imprint::of(record) => Restored::Same,
                         _ => Restored::Occupied,
@@ -119,7 +117,7 @@ impl<E: Engine> Inner<E> {
     pub(super) async fn clear_all(&self) -> Result<u64, StoreError> {
         let (mut sum, mut from) = (0, None);
         loop {
-            let (count, next) = persist(self.timeout, || self.engine.clear_part(from.as_ref())).await?;
+            let (count, next) = self.persist(|| self.engine.clear_part(from.as_ref())).await?;
             sum += count;
             if next.is_none() {
                 return Ok(sum);
@@ -132,7 +130,7 @@ impl<E: Engine> Inner<E> {
     pub(super) async fn cleanup_expired(&self) -> Result<u64, StoreError> {
         let mut sum = 0;
         loop {
-            let (count, more) = persist(self.timeout, || self.engine.cleanup_part()).await?;
+            let (count, more) = self.persist(|| self.engine.cleanup_part()).await?;
             sum += count;
             if !more {
                 return Ok(sum);

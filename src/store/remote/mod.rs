@@ -3,21 +3,20 @@
 //! Every verb is one step of the server's, asked for within a bounded time and asked for again where its answer was lost;
 //! each says the same twice. A duplicate writes nothing there: what it counts is told a moment later, many at a time.
 
-use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::fmt::{self};
+use std::hash::RandomState;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
-use self::copies::LocalCopy;
 use self::counts::Counts;
 use self::driver::driver;
 use self::engine::{Engine, Fault};
 use self::news::News;
 use self::room::Room;
-use self::tries::{insist, persist};
+use self::selecting::OwnedSelector;
 use self::trip::{Fate, Trip};
 use super::asked::{Asked, Marking};
 use super::{
@@ -28,6 +27,7 @@ use crate::core::clock::Span;
 use crate::core::error::StoreError;
 use crate::core::record::Record;
 
+mod asking;
 mod claiming;
 mod copies;
 mod counts;
@@ -37,17 +37,12 @@ mod fork;
 mod holding;
 pub(in crate::store) mod news;
 pub(in crate::store) mod room;
+mod selecting;
 mod tries;
 mod trip;
 
 pub use self::copies::LocalCopies;
 pub use self::fork::{freeze_driver, thaw_driver};
-
-/// How long what was counted may wait to be told.
-const TOLD_AFTER: Duration = Duration::from_millis(100);
-
-/// What a walk over all records may take, each of whose requests is bounded by itself.
-const WALK: Duration = Duration::from_hours(1);
 
 /// A store on a server.
 pub struct RemoteStore<E>(Arc<Inner<E>>);
@@ -61,6 +56,7 @@ struct Inner<E> {
     timeout: Duration,
     /// Held by who tells the server what was counted. Another one in a forked child.
     telling: Mutex<Arc<AsyncMutex<()>>>,
+    seed: RandomState,
     /// Claims asked for.
     asked: AtomicU64,
     /// Whether ends of claims are told.
@@ -86,6 +82,7 @@ impl<E: Engine> RemoteStore<E> {
             room: Room::new(limits),
             timeout,
             telling: Mutex::default(),
+            seed: RandomState::new(),
             asked: AtomicU64::new(0),
             listens: AtomicBool::new(false),
             warned: Mutex::default(),
@@ -97,7 +94,11 @@ impl<E: Engine> RemoteStore<E> {
         let Reply::Queued(Queued { mut answer, errand }) = self.get("") else { return Ok(()) };
         errand.run();
         let waited = driver().drive(&mut answer, std::time::Instant::now() + self.0.timeout);
-        waited.unwrap_or_else(|| Err(StoreError::Unavailable("the server did not answer in time".into()))).map(drop)
+        waited
+            .unwrap_or_else(|| {
+                Err(StoreError::Unavailable(format!("{} did not answer in time", self.0.engine.place())))
+            })
+            .map(drop)
     }
 
     /// A verb on its way.
@@ -126,7 +127,7 @@ impl<E: Engine> RemoteStore<E> {
     {
         self.ask(move |inner| async move {
             inner.tell_counts().await?;
-            persist(WALK, || verb(&inner.engine)).await
+            inner.walk(|| verb(&inner.engine)).await
         })
     }
 }
@@ -138,78 +139,6 @@ fn answer<T: Send + 'static>(receiver: oneshot::Receiver<Result<T, StoreError>>)
         let lost = || StoreError::Unavailable("the store was closed before it answered: ask again".into());
         receiver.await.unwrap_or_else(|_| Err(lost()))
     })
-}
-
-impl<E: Engine> Inner<E> {
-    /// Names a call among all calls of all processes.
-    fn token(&self, asked: &Asked) -> String {
-        let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        // A forked child has its parent's seeds, but an identity of its own.
-        let mark = RandomState::new().hash_one((&*asked.owner_process, std::process::id(), now.as_nanos(), number));
-        format!("{mark:016x}{number:x}")
-    }
-
-    fn telling(&self) -> MutexGuard<'_, Arc<AsyncMutex<()>>> {
-        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells the server what was counted; waits for another who is at it.
-    async fn tell_counts(&self) -> Result<(), StoreError> {
-        if self.counts.are_told() {
-            return Ok(());
-        }
-        let telling = Arc::clone(&self.telling());
-        let _alone = telling.lock().await;
-        let Some(counted) = self.counts.take() else { return Ok(()) };
-        let told = tokio::time::timeout(self.timeout, self.engine.count(&counted)).await;
-        match told {
-            Ok(Ok(())) => self.counts.arrived(),
-            Ok(Err(Fault::Unsent(text))) => {
-                self.counts.give_back(counted);
-                return Err(StoreError::Unavailable(text));
-            }
-            // Told once or not at all, but never twice.
-            Ok(Err(Fault::Lost(text))) => {
-                self.counts.arrived();
-                return Err(StoreError::Unavailable(text));
-            }
-            Ok(Err(Fault::Answer(error))) => {
-                self.counts.give_back(counted);
-                return Err(error);
-            }
-            Err(_) => {
-                self.counts.arrived();
-                return Err(StoreError::Unavailable("the server did not take what was counted in time".into()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Sees to it that what was counted is told.
-    fn expect_telling(self: &Arc<Self>) {
-        if self.counts.becomes_due() {
-            let inner = Arc::clone(self);
-            driver().spawn_idle(async move {
-                tokio::time::sleep(TOLD_AFTER).await;
-                // Counters are no result: what can't be told now is told with the next, or not at all.
-                _ = inner.tell_counts().await;
-            });
-        }
-    }
-
-    /// Counts a look that found a copy.
-    fn found_copy(self: &Arc<Self>, key: &str, copy: &LocalCopy) -> u32 {
-        self.counts.hit(key, copy.fence);
-        self.expect_telling();
-        copy.attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1)
-    }
-
-    /// What another than the engine ended or changed is news here, too.
-    fn ended(&self, key: &str) {
-        self.news.copies.forget(key);
-        self.news.waiters.discharge(key);
-    }
 }
 
 impl<E: Engine> fmt::Debug for RemoteStore<E> {
@@ -257,7 +186,7 @@ impl<E: Engine> Store for RemoteStore<E> {
 
     fn renew(&self, holds: &[Hold], lease: Span) -> Reply<Vec<Hold>> {
         let holds = holds.to_vec();
-        self.ask(move |inner| async move { insist(inner.timeout, || inner.engine.renew(&holds, lease)).await })
+        self.ask(move |inner| async move { inner.insist(|| inner.engine.renew(&holds, lease)).await })
     }
 
     fn dispatch(&self, hold: &Hold) -> Reply<Held> {
@@ -267,7 +196,7 @@ impl<E: Engine> Store for RemoteStore<E> {
 
     fn dispatch_many(&self, holds: &[Hold]) -> Reply<Vec<Held>> {
         let holds = holds.to_vec();
-        self.ask(move |inner| async move { insist(inner.timeout, || inner.engine.dispatch(&holds)).await })
+        self.ask(move |inner| async move { inner.insist(|| inner.engine.dispatch(&holds)).await })
     }
 
     fn finish(&self, hold: &Hold, ending: Ending) -> Reply<Held> {
@@ -307,7 +236,7 @@ impl<E: Engine> Store for RemoteStore<E> {
         let key = Box::<str>::from(key);
         self.ask(move |inner| async move {
             inner.tell_counts().await?;
-            persist(inner.timeout, || inner.engine.get(&key)).await
+            inner.persist(|| inner.engine.get(&key)).await
         })
     }
 
@@ -315,14 +244,14 @@ impl<E: Engine> Store for RemoteStore<E> {
         let wanted = OwnedSelector::new(selector);
         self.ask(move |inner| async move {
             inner.tell_counts().await?;
-            persist(WALK, || inner.engine.find(wanted.lend())).await
+            inner.walk(|| inner.engine.find(wanted.lend())).await
         })
     }
 
     fn scan(&self, from: Option<Cursor>, limit: usize) -> Reply<Page> {
         self.ask(move |inner| async move {
             inner.tell_counts().await?;
-            persist(WALK, || inner.engine.scan(from.as_ref(), limit)).await
+            inner.walk(|| inner.engine.scan(from.as_ref(), limit)).await
         })
     }
 
@@ -332,7 +261,7 @@ impl<E: Engine> Store for RemoteStore<E> {
 
     fn remove_oldest(&self, count: u64) -> Reply<u64> {
         self.ask(move |inner| async move {
-            let removed = persist(WALK, || inner.engine.remove_oldest(count)).await;
+            let removed = inner.walk(|| inner.engine.remove_oldest(count)).await;
             inner.news.all_changed();
             removed
         })
@@ -341,7 +270,7 @@ impl<E: Engine> Store for RemoteStore<E> {
     fn clear(&self, key: &str) -> Reply<bool> {
         let key = Box::<str>::from(key);
         self.ask(move |inner| async move {
-            let cleared = persist(inner.timeout, || inner.engine.clear(&key)).await;
+            let cleared = inner.persist(|| inner.engine.clear(&key)).await;
             inner.ended(&key);
             cleared
         })
@@ -397,36 +326,5 @@ impl<E: Engine> Store for RemoteStore<E> {
 
     fn after_fork(&self, in_child: bool) {
         fork::thaw(&self.0, in_child);
-    }
-}
-
-/// A [`Selector`] that waits for its turn.
-enum OwnedSelector {
-    ActionType(Box<str>),
-    Target(Box<str>),
-    SignalId(Box<str>),
-    InDoubt,
-    ExpiringWithin(Span),
-}
-
-impl OwnedSelector {
-    fn new(selector: Selector<'_>) -> Self {
-        match selector {
-            Selector::ActionType(name) => Self::ActionType(name.into()),
-            Selector::Target(name) => Self::Target(name.into()),
-            Selector::SignalId(name) => Self::SignalId(name.into()),
-            Selector::InDoubt => Self::InDoubt,
-            Selector::ExpiringWithin(span) => Self::ExpiringWithin(span),
-        }
-    }
-
-    fn lend(&self) -> Selector<'_> {
-        match self {
-            Self::ActionType(name) => Selector::ActionType(name),
-            Self::Target(name) => Selector::Target(name),
-            Self::SignalId(name) => Selector::SignalId(name),
-            Self::InDoubt => Selector::InDoubt,
-            Self::ExpiringWithin(span) => Selector::ExpiringWithin(*span),
-        }
     }
 }

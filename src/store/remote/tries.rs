@@ -21,19 +21,28 @@ pub(super) enum Patience {
     Long,
 }
 
+/// What has a name by which people know it.
+pub(in crate::store) trait Named: Send + Sync {
+    /// The servers as a person names them, without any password.
+    fn place(&self) -> String;
+}
+
 /// What is left of a verb's time.
-pub(super) struct Tries {
+pub(super) struct Tries<'a> {
+    server: &'a dyn Named,
     until: Instant,
     timeout: Duration,
     patience: Patience,
     asked: usize,
     /// Whether the server may have done what was asked, unheard.
     pub(super) lost: bool,
+    /// Why it could not be reached the last time.
+    unreached: Option<String>,
 }
 
-impl Tries {
-    pub(super) fn new(timeout: Duration, patience: Patience) -> Self {
-        Self { until: Instant::now() + timeout, timeout, patience, asked: 0, lost: false }
+impl<'a> Tries<'a> {
+    pub(super) fn new(server: &'a dyn Named, timeout: Duration, patience: Patience) -> Self {
+        Self { server, until: Instant::now() + timeout, timeout, patience, asked: 0, lost: false, unreached: None }
     }
 
     /// Asks once.
@@ -41,12 +50,18 @@ impl Tries {
         self.asked = self.asked.saturating_add(1);
         let answer = match tokio::time::timeout_at(self.until, verb).await {
             Ok(answer) => answer,
-            Err(_) => Err(Fault::Lost(format!(
-                "the server did not answer within {} s (timeout=); what was asked may still happen there",
-                self.timeout.as_secs_f64()
-            ))),
+            Err(_) => Err(Fault::Lost(self.unreached.take().unwrap_or_else(|| {
+                format!(
+                    "{} did not answer within {} s (timeout=); what was asked may still happen there",
+                    self.server.place(),
+                    self.timeout.as_secs_f64()
+                )
+            }))),
         };
         self.lost |= matches!(answer, Err(Fault::Lost(_)));
+        if let Err(Fault::Unsent(text)) = &answer {
+            self.unreached = Some(text.clone());
+        }
         answer
     }
 
@@ -72,22 +87,7 @@ impl Tries {
 }
 
 /// Asks until there is an answer, or none is to be hoped for.
-pub(super) async fn persist<T, F>(timeout: Duration, verb: impl Fn() -> F + Send) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, Fault>> + Send,
-{
-    ask(Tries::new(timeout, Patience::Short), verb).await
-}
-
-/// The same for what must not be forgotten.
-pub(super) async fn insist<T, F>(timeout: Duration, verb: impl Fn() -> F + Send) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, Fault>> + Send,
-{
-    ask(Tries::new(timeout, Patience::Long), verb).await
-}
-
-async fn ask<T, F>(mut tries: Tries, verb: impl Fn() -> F + Send) -> Result<T, StoreError>
+pub(super) async fn ask<T, F>(mut tries: Tries<'_>, verb: impl Fn() -> F + Send) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, Fault>> + Send,
 {

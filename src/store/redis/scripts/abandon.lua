@@ -6,7 +6,8 @@ if kept[1] ~= ARGV[1] or kept[2] ~= 'in_progress' then
 end
 if kept[3] then
     redis.call('HSET', KEYS[1], 'state', 'in_doubt')
-    redis.call('HDEL', KEYS[1], 'token', 'lease_until', 'latch', 'waited', 'over_doubt')
+    redis.call('HDEL', KEYS[1], 'token', 'lease_until', 'latch', 'waited', 'over_doubt', 'owner_process',
+        'owner_process_2')
 else
     redis.call('DEL', KEYS[1])
 end

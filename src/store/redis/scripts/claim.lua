@@ -13,7 +13,7 @@ local now = tonumber(ARGV[7])
 -- What this server holds has not expired by its own time.
 local matches = ARGV[1] == '' or not kept[2] or kept[2] == ARGV[1]
 if state == 'completed' and matches and not now and ARGV[11] == '0' then
-    return {'replay', kept[3], kept[2], kept[4], kept[5], kept[6], false, kept[7], kept[8]}
+    return {'replayed', kept[3], kept[4], kept[7], kept[8]}
 end
 local time = redis.call('TIME')
 time = time[1] * 1000000 + time[2]
@@ -33,17 +33,18 @@ local takes_over = false
 local attempts, start, before, doubt = 1, now, false, false
 if state then
     if state == 'in_progress' then
-        local claim = redis.call('HMGET', KEYS[1], 'lease_until', 'latch', 'token', 'owner', 'owner_process', 'waited')
+        local claim = redis.call('HMGET', KEYS[1], 'lease_until', 'latch', 'token', 'waited', 'owner',
+            'owner_process', 'owner_process_2')
         if claim[3] == ARGV[3] then
             -- Written once more, so that a wait for replicas waits for it.
             redis.call('HSET', KEYS[1], 'token', ARGV[3])
             return {'again', kept[3], kept[4], now, redis.call('HGETALL', KEYS[1])}
         end
         if tonumber(claim[1]) > now and kept[3] ~= ARGV[4] then
-            if ARGV[6] == '1' and not claim[6] then
+            if ARGV[6] == '1' and not claim[4] then
                 redis.call('HSET', KEYS[1], 'waited', '1')
             end
-            return {'busy', kept[3], claim[4], claim[5]}
+            return {'busy', kept[3], claim[5], claim[6], claim[7]}
         end
         takes_over = claim[2] ~= 'armed'
     else
@@ -58,7 +59,7 @@ if state then
         start, doubt = tonumber(doubted[1]), doubted[2]
     end
     attempts = kept[4] + ARGV[10] + 1
-elseif ARGV[5] == '0' and not kept[1] then
+elseif ARGV[5] == '0' then
     return {'full'}
 end
 

@@ -1,6 +1,6 @@
 -- Ends a claim. KEYS: the record. ARGV: 1 'complete', 'fail', 'doubt' or 'release'; 2 fence; 3 now in us, '' for the
 -- server's time; 4 ttl in us; 5 channel for news; 6 the action's key; 7 ttl in
--- ms, rounded up; then names and values of fields.
+-- ms; then names and values of fields.
 local kept = redis.call('HMGET', KEYS[1], 'fence', 'state', 'waited', 'latch', 'over_doubt', 'error')
 local now = tonumber(ARGV[3])
 if not now then
@@ -13,7 +13,7 @@ end
 if ARGV[1] == 'release' then
     redis.call('DEL', KEYS[1])
 else
-    redis.call('HDEL', KEYS[1], 'token', 'lease_until')
+    redis.call('HDEL', KEYS[1], 'token', 'lease_until', 'owner_process', 'owner_process_2')
     if kept[3] or kept[4] or kept[5] or kept[6] then
         redis.call('HDEL', KEYS[1], 'latch', 'waited', 'over_doubt', 'error')
     end
