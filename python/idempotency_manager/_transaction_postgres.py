@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from itertools import count
 
+from ._core import POSTGRES_SCHEMA_LOCK, POSTGRES_SCHEMA_VERSION
 from ._transaction_backend import CommitLostError, KeyBusyError
 from ._transaction_link import is_lost, sqlstate
 from ._transaction_postgres_errors import is_the_callers, not_writable, swallowed, translated
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from ._transaction_link import Link
     from ._transaction_row import Row
 
-POSTGRES_SCHEMA_VERSION = 1
 _OLDEST = 130_000
 """PostgreSQL 13."""
 _LONGEST = 2**31 - 1
@@ -47,7 +47,6 @@ _LONGEST = 2**31 - 1
 _LONGER = 1000
 """How much longer all waits of a call may be than one, in milliseconds: the server has more to do than to wait."""
 _MAKING_TABLES = "SELECT pg_advisory_xact_lock(CAST(%(number)s AS bigint))"
-_NUMBER_OF_MAKING = 0x6964656D706F7465  # as a store makes them
 _SWEEPS_EVERY = 8
 """How many executions share the round trip that removes expired records; a process's first one takes it."""
 _EXECUTIONS = count()
@@ -174,7 +173,7 @@ class PostgresBackend:
     def _create(self) -> Steps[None]:
         doing = "make the tables"
         yield from self._run(doing, SET_TIMEOUTS, {**self._timeouts, "lock": str(self._wait)})
-        yield from self._run(doing, _MAKING_TABLES, {"number": _NUMBER_OF_MAKING})
+        yield from self._run(doing, _MAKING_TABLES, {"number": POSTGRES_SCHEMA_LOCK})
         [(records,)] = yield from self._run(doing, HAS_TABLES)
         if records is None:
             for statement in postgres_statements():
