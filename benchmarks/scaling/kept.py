@@ -25,6 +25,7 @@ SHORT = 57
 """Bytes of the encoded result without a body."""
 
 BODY_MEMBER = len(',"body":""')
+PACKED = "hash-max-listpack-value 2048"
 WARM = range(10**7, 10**7 + 1_000)
 
 CAPTION = (
@@ -59,7 +60,7 @@ class Kept:
 def measure(*, quick: bool) -> list[Kept]:
     """Fills each engine, with short and with longer results."""
     records = QUICK_RECORDS if quick else RECORDS
-    ways = (in_memory, in_a_file, on_redis, on_postgres)
+    ways = (in_memory, in_a_file, on_redis, on_redis_packed, on_postgres)
     return [way(records, body) for way in ways for body in BODIES]
 
 
@@ -98,17 +99,25 @@ def in_a_file(records: int, body: int) -> Kept:
         return Kept(SQLITE, of_result(body), file.stat().st_size / records)
 
 
-def on_redis(records: int, body: int) -> Kept:
+def on_redis_packed(records: int, body: int) -> Kept:
+    """On a Redis that keeps hashes with longer values packed, too."""
+    return on_redis(records, body, PACKED)
+
+
+def on_redis(records: int, body: int, packed: str = "") -> Kept:
     """On a Redis; its first records come before, so that what is there once is not counted."""
     with running(REDIS) as subject:
         server = subject.server
         assert isinstance(server, RedisServer)
+        if packed:
+            server.command("CONFIG", "SET", *packed.split())
         fill(subject.url, WARM, body)
         before = _redis_sizes(server)
         fill(subject.url, range(records), body)
         used, log = (after - least for after, least in zip(_redis_sizes(server), before, strict=True))
         alone = _memory_usage(server)
-        return Kept(REDIS, of_result(body), used / records, log / records, f"MEMORY USAGE of one: {alone:,.0f} B")
+        remark = f"MEMORY USAGE of one: {alone:,.0f} B" + (f"; {packed}" if packed else "")
+        return Kept(REDIS, of_result(body), used / records, log / records, remark)
 
 
 def _redis_sizes(server: RedisServer) -> tuple[int, int]:
@@ -121,8 +130,8 @@ def _memory_usage(server: RedisServer) -> float:
     with server.connect() as connection:
         for _ in range(200):
             key = connection.command("RANDOMKEY")
-            if connection.command("TYPE", str(key)) == "hash":
-                sizes.append(int(str(connection.command("MEMORY", "USAGE", str(key)))))
+            if str(key).count(":") > 1:
+                sizes.append(int(str(connection.command("MEMORY", "USAGE", str(key), "SAMPLES", 0))))
     return sorted(sizes)[len(sizes) // 2]
 
 
