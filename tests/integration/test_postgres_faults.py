@@ -19,8 +19,8 @@ from servers import PostgresServer
 from servers.testing import needed
 from tests.integration.servers_world import (
     HASTY,
+    NOT_RECORDED_SECONDS,
     PATIENT,
-    PAUSES_SECONDS,
     Effect,
     World,
     action,
@@ -211,7 +211,7 @@ class TestAReadOnlyServer:
         self, manager: IdempotencyManager, begin: Callable[[], None], *, awaited: bool
     ) -> None:
         works(manager, "before", awaited=awaited)
-        with at_most(PAUSES_SECONDS + 3), pytest.raises(ResultNotRecordedError, match="read-only") as caught:
+        with at_most(NOT_RECORDED_SECONDS + 1), pytest.raises(ResultNotRecordedError, match="read-only") as caught:
             run(manager, Effect("card 7", begin), awaited=awaited)
         assert caught.value.result == "card 7"
 

@@ -15,8 +15,8 @@ from servers import RedisServer
 from servers.testing import needed
 from tests.integration.servers_world import (
     HASTY,
+    NOT_RECORDED_SECONDS,
     PATIENT,
-    PAUSES_SECONDS,
     Effect,
     World,
     action,
@@ -105,12 +105,12 @@ class TestAServerThatTakesNoWrites:
     def test_a_result_is_kept_or_comes_with_the_error(
         self, world: World, trouble: Trouble, begin: Callable[[], None]
     ) -> None:
-        manager = world.manager()
+        manager = world.manager(world.url(**HASTY))
         effect = Effect("card 7", begin)
         if trouble is FULL:  # only what adds a record is refused then
             assert run(manager, effect, awaited=False) == run(manager, effect, awaited=False) == "card 7"
             return
-        with at_most(PAUSES_SECONDS + 2), pytest.raises(ResultNotRecordedError) as caught:
+        with at_most(NOT_RECORDED_SECONDS), pytest.raises(ResultNotRecordedError) as caught:
             run(manager, effect, awaited=False)
         assert caught.value.result == "card 7"
         assert trouble.word in str(caught.value).lower()
