@@ -3,7 +3,8 @@
     python -m chaos --store sqlite --seconds 30
 
 Where the store is a server (redis, redis-cluster, redis-sentinel, postgres), that is struck too: killed with SIGKILL
-and started again on what it had flushed to disk, crashed, or its master killed or stopped until another one leads.
+and started again on what it had flushed to disk, crashed, or its master killed or stopped until another one leads; and
+connections to it break, above all after it has done the work and before its answer arrives.
 
 The rule that makes "exactly once" true here, and that any reconciler needs:
 

@@ -1,4 +1,4 @@
-"""Kills a store's server at random instants and starts it again, in a thread of its own."""
+"""Strikes a store's server, and the way to it, at random instants, in a thread of its own."""
 
 import threading
 import time
@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Self
 
-from servers import PostgresServer, RedisCluster, RedisSentinels, RedisServer
+from servers import PostgresServer, Proxy, RedisCluster, RedisSentinels, RedisServer, Server
 
-_STRIKE_EVERY_SECONDS = 1.5
-_DOWN_SECONDS = (0.02, 0.7)
+_STRIKE_EVERY_SECONDS = 0.7
+_DOWN_SECONDS = (0.02, 1.5)
 _STOPPED_SECONDS = 0.5
+_ANSWERS_LOST = (1, 4)
 
 Strike = Callable[[Random], None]
 
@@ -62,9 +63,9 @@ class Siege:
             self._trouble = trouble
 
 
-def on_redis(server: RedisServer) -> Siege:
-    """Kill it, and start it on what it had flushed to disk."""
-    return Siege({"server_kills": lambda random: _kill_and_start(server, random)})
+def on_redis(server: RedisServer, proxy: Proxy) -> Siege:
+    """Kill it, and start it on what it had flushed to disk; break the connections to it, and lose its answers."""
+    return Siege(_faults(server, proxy))
 
 
 def on_cluster(cluster: RedisCluster) -> Siege:
@@ -77,14 +78,9 @@ def on_cluster(cluster: RedisCluster) -> Siege:
     return Siege({"server_kills": kill})
 
 
-def on_postgres(server: PostgresServer) -> Siege:
-    """Kill all of it and start it, or kill one of its processes, after which it recovers as from a crash by itself."""
-    return Siege(
-        {
-            "server_kills": lambda random: _kill_and_start(server, random),
-            "server_crashes": server.crash,
-        }
-    )
+def on_postgres(server: PostgresServer, proxy: Proxy) -> Siege:
+    """The same, or kill one of its processes, after which it recovers as from a crash by itself."""
+    return Siege(_faults(server, proxy) | {"server_crashes": server.crash})
 
 
 def on_sentinels(group: RedisSentinels) -> Siege:
@@ -107,7 +103,20 @@ def on_sentinels(group: RedisSentinels) -> Siege:
     return Siege({"server_kills": kill, "server_stops": stop})
 
 
-def _kill_and_start(server: RedisServer | PostgresServer, random: Random) -> None:
-    server.kill()
-    time.sleep(random.uniform(*_DOWN_SECONDS))
-    server.start()
+def _faults(server: Server, proxy: Proxy) -> dict[str, Strike]:
+    """What can happen to a server and on the way to it."""
+
+    def kill(random: Random) -> None:
+        server.kill()
+        proxy.refuse()
+        time.sleep(random.uniform(*_DOWN_SECONDS))
+        server.start()
+        proxy.accept()
+
+    def cut(_random: Random) -> None:
+        proxy.cut()
+
+    def lose(random: Random) -> None:
+        proxy.cut_after_request(b"", times=random.randint(*_ANSWERS_LOST))
+
+    return {"server_kills": kill, "connections_cut": cut, "answers_lost": lose}

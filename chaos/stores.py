@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.siege import Siege, on_cluster, on_postgres, on_redis, on_sentinels
-from servers import PostgresServer, RedisCluster, RedisSentinels, RedisServer, Server
+from servers import PostgresServer, Proxy, RedisCluster, RedisSentinels, RedisServer, Server
 
-_TIMEOUTS = "connect_timeout=1s&timeout=3s"
+_TIMEOUTS = "connect_timeout=500ms&timeout=1s"  # shorter than some outages, so that both of its errors are met
 _DOWN_AFTER_MILLISECONDS = 700
 _NODE_TIMEOUT_MILLISECONDS = 1_000
 
@@ -53,8 +53,8 @@ def _logged(folder: Path, servers: Sequence[Server]) -> Iterator[None]:
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[Place]:
-    with RedisServer(appendonly=True) as server, _logged(folder, [server]):
-        yield Place(f"{server.url}?{_TIMEOUTS}", on_redis(server), sees_deaths=False)
+    with RedisServer(appendonly=True) as server, Proxy(server.address) as proxy, _logged(folder, [server]):
+        yield Place(f"{proxy.through(server.url)}?{_TIMEOUTS}", on_redis(server, proxy), sees_deaths=False)
 
 
 @contextmanager
@@ -80,8 +80,8 @@ def _redis_sentinel(folder: Path) -> Iterator[Place]:
 
 @contextmanager
 def _postgres(folder: Path) -> Iterator[Place]:
-    with PostgresServer(fsync=True) as server, _logged(folder, [server]):
-        yield Place(f"{server.url}?{_TIMEOUTS}", on_postgres(server), sees_deaths=False)
+    with PostgresServer(fsync=True) as server, Proxy(server.address) as proxy, _logged(folder, [server]):
+        yield Place(f"{proxy.through(server.url)}?{_TIMEOUTS}", on_postgres(server, proxy), sees_deaths=False)
 
 
 STORES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {

@@ -11,13 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Lock
 
 from servers import MissingServerError
 from servers._known import KNOWN, variable
 
-_SKIPPED_IN_CI = 1
+_SKIPPED_IN_CI, _INTERRUPTED = 1, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     split = words.index("--") if "--" in words else len(words)
     asked, command = _parser().parse_args(words[:split]), words[split + 1 :]
-    with _interrupted_by(signal.SIGTERM, signal.SIGHUP), ExitStack() as stack:
+    with suppress(KeyboardInterrupt), _interrupted_by(signal.SIGTERM, signal.SIGHUP), ExitStack() as stack:
         urls, missing = _started(asked.servers or list(KNOWN), stack)
         for error in sorted({str(error) for error in missing}):
             _say(f"NOT TESTED HERE: {error}")
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _say("with CI in the environment that is a failure")
             return _SKIPPED_IN_CI
         return _run(command, urls) if command else _wait(urls)
+    return _INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,10 +83,8 @@ def _run(command: Sequence[str], urls: dict[str, str]) -> int:
 def _wait(urls: dict[str, str]) -> int:
     for name, url in urls.items():
         print(f"export {name}='{url}'", flush=True)
-    try:
+    with suppress(KeyboardInterrupt):
         signal.pause()
-    except KeyboardInterrupt:
-        return 0
     return 0
 
 

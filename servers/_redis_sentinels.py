@@ -20,8 +20,9 @@ _SERVICE = "records"
 _DOWN_AFTER_MILLISECONDS = 500
 _FAILOVER_MILLISECONDS = 3_000
 # How often a sentinel looks, asks and tells. Its own periods are seconds: a server that comes back waits for several,
-# and a new master counts as down before it is asked for the first time.
-_PERIODS_MILLISECONDS = {"info-period": 300, "publish-period": 300, "ask-period": 200, "ping-period": 100}
+# and a new master counts as down before it is asked for the first time. Five ping periods must outlast the second after
+# which a sentinel looks at a replica of a failed master: older news disqualify it.
+_PERIODS_MILLISECONDS = {"info-period": 300, "publish-period": 300, "ask-period": 200, "ping-period": 300}
 
 
 class RedisSentinel(Server):

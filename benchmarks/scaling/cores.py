@@ -33,7 +33,8 @@ CAPTION = (
     "of the server with all its processes and threads (/proc/PID/task/*/schedstat), the system's work for it included; "
     "the caller's own time is not in it, and stands beside. memory, SQLite: of the process that calls, the interpreter "
     "included, as the engine is a part of it. Removal: Redis removes expired records itself; elsewhere "
-    "cleanup_expired does. Settings: {settings}."
+    "cleanup_expired does. The last column is what the one caller here got in a second, sharing the machine's cores "
+    "and its disk with the engine. Settings: {settings}."
 )
 
 
@@ -46,17 +47,14 @@ class Costs:
         tasks: How many tasks called at once.
         of_engine: The engine's, by operation.
         of_caller: The caller's, by operation; nothing where the engine is a part of it.
+        elapsed: How long each took by the clock on the wall, its share of many at once, by operation.
     """
 
     engine: str
     tasks: int
     of_engine: dict[str, float] = field(default_factory=dict)
     of_caller: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def record(self) -> float:
-        """Of a record in its whole life: claimed, completed, removed."""
-        return self.of_engine[CLAIM] + self.of_engine[COMPLETE] + self.of_engine[REMOVE]
+    elapsed: dict[str, float] = field(default_factory=dict)
 
 
 def measure(*, quick: bool) -> list[Costs]:
@@ -74,14 +72,23 @@ def table(found: list[Costs], *, quick: bool) -> Facts:
     rows = tuple(_row(one, verb) for one in found for verb in VERBS)
     settings = "; ".join(f"{name}: {setting}" for name, setting in SETTINGS.items())
     caption = CAPTION.format(operations=QUICK_OPERATIONS if quick else OPERATIONS, crowd=CROWD, settings=settings)
-    columns = ("engine", "tasks", "operation", "µs of a core", "a second, each core", "µs of the caller")
+    columns = (
+        "engine",
+        "tasks",
+        "operation",
+        "µs of a core",
+        "a second, each core",
+        "µs of the caller",
+        "a second here",
+    )
     return Facts("A core's operations", caption, columns, rows)
 
 
 def _row(costs: Costs, verb: str) -> tuple[str, ...]:
     spent = costs.of_engine[verb]
     beside = f"{costs.of_caller[verb] / NS_PER_US:.1f}" if verb in costs.of_caller else ""
-    return (costs.engine, str(costs.tasks), verb, f"{spent / NS_PER_US:.1f}", f"{1e9 / spent:,.0f}", beside)
+    here = f"{1e9 / costs.elapsed[verb]:,.0f}" if verb in costs.elapsed else ""
+    return (costs.engine, str(costs.tasks), verb, f"{spent / NS_PER_US:.1f}", f"{1e9 / spent:,.0f}", beside, here)
 
 
 _STARTS: Iterator[int] = iter(range(0, 10**8, 10**6))
@@ -101,8 +108,9 @@ def _costs(subject: Subject, runner: asyncio.Runner, tasks: int, operations: int
             DUPLICATE: lambda: call_all(later, numbers, tasks),
         }
         for verb, work in works.items():
-            before, mine = subject.spent(), time.process_time_ns()
+            before, mine, since = subject.spent(), time.process_time_ns(), time.perf_counter_ns()
             runner.run(work())
+            costs.elapsed[verb] = (time.perf_counter_ns() - since) / operations
             time.sleep(BEHIND_S)
             costs.of_engine[verb] = (subject.spent() - before) / operations
             if subject.name not in IN_PROCESS:

@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar, Unpack, overload
 
     from ._action import ActionLike
-    from ._batch import BatchOutcome
     from ._core import Attempt, CacheInfo, CheckResult, IdempotencyRecord, IdempotencyStats
     from ._duration import Duration
     from ._signatures import CallOptions, Transactional, TransactionOptions
     from ._types import State
 
-    A = TypeVar("A", bound=ActionLike)
     T = TypeVar("T")
 
 
@@ -90,49 +88,7 @@ class AsyncIdempotencyManager(BaseManager):
 
     aexecute = execute
 
-    if TYPE_CHECKING:
-
-        @overload
-        def execute_many(
-            self,
-            actions: Iterable[A],
-            executor: Callable[[A], Awaitable[T]],
-            *,
-            ttl: Duration | None = None,
-            on_progress: Callable[[int, int | None], object] | None = None,
-            batch_size: int = 100,
-            concurrency: int = 16,
-            **options: Unpack[CallOptions],
-        ) -> Coroutine[Any, Any, list[BatchOutcome[T]]]: ...
-        @overload
-        def execute_many(
-            self,
-            actions: Iterable[A],
-            executor: Callable[[A], T],
-            *,
-            ttl: Duration | None = None,
-            on_progress: Callable[[int, int | None], object] | None = None,
-            batch_size: int = 100,
-            concurrency: int = 16,
-            **options: Unpack[CallOptions],
-        ) -> Coroutine[Any, Any, list[BatchOutcome[T]]]: ...
-
-    def execute_many(  # noqa: PLR0913 - each is an option of its own
-        self,
-        actions: Iterable[Any],
-        executor: Callable[[Any], Any],
-        *,
-        ttl: Duration | None = None,
-        on_progress: Callable[[int, int | None], object] | None = None,
-        batch_size: int = 100,
-        concurrency: int = 16,
-        **options: Unpack[CallOptions],
-    ) -> Coroutine[Any, Any, list[BatchOutcome[Any]]]:
-        """See `IdempotencyManager.aexecute_many`."""
-        plan = self._plan(actions, self._options(ttl, options), on_progress, batch_size)
-        return self._execute_all(plan, executor, concurrency)
-
-    aexecute_many = execute_many
+    execute_many = BaseManager.aexecute_many
 
     def claim(
         self,

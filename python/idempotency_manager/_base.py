@@ -15,15 +15,16 @@ from .exceptions import InvalidActionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
     from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
     from ._action import ActionLike
     from ._batch import BatchOutcome, Plan
     from ._config import IdempotencyConfig
     from ._duration import Duration
-    from ._signatures import Decorator, FunctionOptions, Idempotent, Settings, Transactional
+    from ._signatures import CallOptions, Decorator, FunctionOptions, Idempotent, Settings, Transactional
 
+    A = TypeVar("A", bound=ActionLike)
     P = ParamSpec("P")
     T = TypeVar("T")
 
@@ -100,13 +101,54 @@ class BaseManager:
 
         return Plan(self._core, actions, options, on_progress, batch_size)
 
-    def _execute_all(
-        self, plan: Plan, executor: Callable[[Any], Any], concurrency: int
+    if TYPE_CHECKING:
+
+        @overload
+        def aexecute_many(
+            self,
+            actions: Iterable[A],
+            executor: Callable[[A], Awaitable[T]],
+            *,
+            ttl: Duration | None = None,
+            on_progress: Callable[[int, int | None], object] | None = None,
+            batch_size: int = 100,
+            concurrency: int = 16,
+            **options: Unpack[CallOptions],
+        ) -> Coroutine[Any, Any, list[BatchOutcome[T]]]: ...
+        @overload
+        def aexecute_many(
+            self,
+            actions: Iterable[A],
+            executor: Callable[[A], T],
+            *,
+            ttl: Duration | None = None,
+            on_progress: Callable[[int, int | None], object] | None = None,
+            batch_size: int = 100,
+            concurrency: int = 16,
+            **options: Unpack[CallOptions],
+        ) -> Coroutine[Any, Any, list[BatchOutcome[T]]]: ...
+
+    def aexecute_many(  # noqa: PLR0913 - each is an option of its own
+        self,
+        actions: Iterable[Any],
+        executor: Callable[[Any], Any],
+        *,
+        ttl: Duration | None = None,
+        on_progress: Callable[[int, int | None], object] | None = None,
+        batch_size: int = 100,
+        concurrency: int = 16,
+        **options: Unpack[CallOptions],
     ) -> Coroutine[Any, Any, list[BatchOutcome[Any]]]:
+        """Do the same as `execute_many` in an asyncio task, with up to `concurrency` executors at once.
+
+        Executors are awaited if what they return can be. A process that is killed leaves at most 16 actions in doubt,
+        or `concurrency` if that is more. A cancellation leaves those in doubt whose executors it interrupted.
+        """
         from ._batch import positive  # noqa: PLC0415 - only for those who use it
         from ._batch_async import Runner  # noqa: PLC0415 - likewise
 
         refuse_generator(executor)
+        plan = self._plan(actions, self._options(ttl, options), on_progress, batch_size)
         return Runner(plan, executor, positive("concurrency", concurrency)).run()
 
     async def _in_transaction(

@@ -153,52 +153,6 @@ class IdempotencyManager(BaseManager):
         _check_executor(executor, "aexecute_many")
         return execute_many(self._plan(actions, self._options(ttl, options), on_progress, batch_size), executor)
 
-    if TYPE_CHECKING:
-
-        @overload
-        def aexecute_many(
-            self,
-            actions: Iterable[A],
-            executor: Callable[[A], Awaitable[T]],
-            *,
-            ttl: Duration | None = None,
-            on_progress: Callable[[int, int | None], object] | None = None,
-            batch_size: int = 100,
-            concurrency: int = 16,
-            **options: Unpack[CallOptions],
-        ) -> Coroutine[Any, Any, list[BatchOutcome[T]]]: ...
-        @overload
-        def aexecute_many(
-            self,
-            actions: Iterable[A],
-            executor: Callable[[A], T],
-            *,
-            ttl: Duration | None = None,
-            on_progress: Callable[[int, int | None], object] | None = None,
-            batch_size: int = 100,
-            concurrency: int = 16,
-            **options: Unpack[CallOptions],
-        ) -> Coroutine[Any, Any, list[BatchOutcome[T]]]: ...
-
-    def aexecute_many(  # noqa: PLR0913 - each is an option of its own
-        self,
-        actions: Iterable[Any],
-        executor: Callable[[Any], Any],
-        *,
-        ttl: Duration | None = None,
-        on_progress: Callable[[int, int | None], object] | None = None,
-        batch_size: int = 100,
-        concurrency: int = 16,
-        **options: Unpack[CallOptions],
-    ) -> Coroutine[Any, Any, list[BatchOutcome[Any]]]:
-        """Do the same as `execute_many` in an asyncio task, with up to `concurrency` executors at once.
-
-        Executors are awaited if what they return can be. A process that is killed leaves at most 16 actions in doubt,
-        or `concurrency` if that is more. A cancellation leaves those in doubt whose executors it interrupted.
-        """
-        plan = self._plan(actions, self._options(ttl, options), on_progress, batch_size)
-        return self._execute_all(plan, executor, concurrency)
-
     def claim(
         self,
         action: ActionLike,

@@ -9,8 +9,7 @@ The order of the statements is the promise:
     the executor
     …                             is it still the same transaction?
     UPDATE the record, completed
-    RELEASE
-    COMMIT                        unless the caller has begun
+    COMMIT                        or RELEASE, where the caller has begun
 
 Nobody else sees the record in progress, but where the executor commits by itself. Then that is what is known: it
 began, and if its process dies or its lease lapses, it is in doubt.
@@ -238,7 +237,7 @@ class SharedTransaction:
         if met == "busy" and not self._owns:
             yield from self._backend.undo(savepoint)  # whoever has it must be able to finish it
         else:
-            yield from self._backend.release(savepoint)
+            yield from self._keep(savepoint)
         return self._answered(met, replace(row, attempts=attempts))
 
     def _answered(self, met: str, row: Row) -> _Answer:
@@ -273,8 +272,13 @@ class SharedTransaction:
             return (yield from self._claim_and_run(executor, begun, savepoint))
         done = self._rows.completed(replace(begun, fence=(yield from self._backend.next_fence(row.fence))), found)
         yield from self._backend.claim(done)
-        yield from self._backend.release(savepoint)
+        yield from self._keep(savepoint)
         return _Answer(found, news=_News("resolved", done))
+
+    def _keep(self, savepoint: Any) -> Steps[None]:
+        """Leave a savepoint, which a commit that follows does by itself."""
+        if not self._owns:
+            yield from self._backend.release(savepoint)
 
     # ---------------------------------------------------------------- the execution
 
@@ -300,7 +304,7 @@ class SharedTransaction:
             yield from self._ended(done, result)
         if not (yield from self._backend.finish(done)):  # the executor has removed the record
             yield from self._backend.claim(done)
-        yield from self._backend.release(savepoint)
+        yield from self._keep(savepoint)
         return _Answer(result, news=_News("executed", done))
 
     def _inside(self, attempts: int, body: Callable[[], Any]) -> Steps[Any]:

@@ -76,7 +76,7 @@ class Backend(Protocol):
         """
 
     def sweep(self, now: int) -> Steps[None]:
-        """Remove a few finished records whose time was over before `now`: more than one call adds."""
+        """Remove a few finished records whose time was over before `now`: on average more than one call adds."""
 
     def next_fence(self, than: int) -> Steps[int]:
         """Give a number above every fence that was ever issued here, and above this one."""

@@ -6,6 +6,9 @@ what came of it, or thrown what was raised. Whether that has to be awaited is kn
 
 from __future__ import annotations
 
+from functools import partial
+from inspect import GEN_CLOSED, getgeneratorstate
+
 from .exceptions import InvalidActionError
 
 TYPE_CHECKING = False
@@ -21,18 +24,33 @@ if TYPE_CHECKING:
 
 def drive(steps: Steps[T]) -> T:
     """Take all steps, each of which is done when it returns."""
-    try:
-        step = next(steps)
-        while True:
-            try:
-                came = _at_hand(step())
-            except BaseException as error:  # noqa: BLE001 - judged by the sequence
-                step = steps.throw(error)
-            else:
-                step = steps.send(came)
-    except StopIteration as end:
-        ended: T = end.value
-        return ended
+    advance: Callable[[], Step] = partial(next, steps)
+    while True:
+        try:
+            return _drive(steps, advance)
+        except BaseException as error:
+            if getgeneratorstate(steps) == GEN_CLOSED:  # it is what the sequence has ended with
+                raise
+            advance = partial(steps.throw, error)  # Ctrl-C between two steps
+
+
+def _drive(steps: Steps[T], advance: Callable[[], Step]) -> T:
+    stopped: StopIteration | None = None
+    while True:
+        try:
+            step = advance()
+        except StopIteration as end:
+            ended: T = end.value
+            return ended
+        except RuntimeError as error:
+            if stopped is not None and error.__cause__ is stopped:
+                raise stopped from None  # no generator can end with this one, and the sequence is one
+            raise
+        try:
+            advance = partial(steps.send, _at_hand(step()))
+        except BaseException as error:  # noqa: BLE001 - judged by the sequence
+            advance = partial(steps.throw, error)
+            stopped = error if isinstance(error, StopIteration) else stopped
 
 
 async def adrive(steps: Steps[T]) -> T:

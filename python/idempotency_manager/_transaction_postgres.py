@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from itertools import count
 
 from ._transaction_backend import CommitLostError, KeyBusyError
 from ._transaction_link import is_lost, sqlstate
@@ -45,6 +46,9 @@ _LONGEST = 2**31 - 1
 """What `lock_timeout` can hold, in milliseconds."""
 _MAKING_TABLES = "SELECT pg_advisory_xact_lock(CAST(%(number)s AS bigint))"
 _NUMBER_OF_MAKING = 0x6964656D706F7465  # as a store makes them
+_SWEEPS_EVERY = 8
+"""How many executions share the round trip that removes expired records; a process's first one takes it."""
+_EXECUTIONS = count()
 _CHECKED: set[Any] = set()
 """Databases whose tables are known to be of a version that is known here."""
 _TRANSIENT = ("40001", "40P01")
@@ -133,8 +137,8 @@ class PostgresBackend:
             raise ConfigurationError(f"connection: PostgreSQL {int(version) // 10_000} is too old; use 13 or newer")
         if encoding != "UTF8":
             raise ConfigurationError(
-                f"connection: its client_encoding is {encoding}, which lacks characters that records have; connect with "
-                "client_encoding=utf8"
+                f"connection: its client_encoding is {encoding}, which lacks characters that records have; connect "
+                "with client_encoding=utf8"
             )
         if is_read_only == "on":
             raise not_writable(self.shown(), standby=is_standby == "true")
@@ -254,8 +258,9 @@ class PostgresBackend:
 
     def sweep(self, now: int) -> Steps[None]:
         """See `Backend`. A transaction that sees what was there when it began would fail over what has changed."""
-        if self._may_sweep:
-            yield from self._run("remove expired records", SWEEP, {"namespace": self._namespace, "now": now})
+        if self._may_sweep and next(_EXECUTIONS) % _SWEEPS_EVERY == 0:
+            values = {"namespace": self._namespace, "now": now, "limit": 2 * _SWEEPS_EVERY}
+            yield from self._run("remove expired records", SWEEP, values)
 
     def next_fence(self, than: int) -> Steps[int]:
         """See `Backend`."""

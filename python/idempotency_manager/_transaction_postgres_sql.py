@@ -82,7 +82,7 @@ SWEEP = f"""
 DELETE FROM idempotency_records WHERE (namespace, key) IN (
     SELECT namespace, key FROM idempotency_records
     WHERE namespace = {_NAMESPACE} AND executed_at IS NOT NULL AND expires_at <= CAST(%(now)s AS bigint)
-    LIMIT 2 FOR UPDATE SKIP LOCKED
+    LIMIT CAST(%(limit)s AS integer) FOR UPDATE SKIP LOCKED
 )
 """  # noqa: S608
 

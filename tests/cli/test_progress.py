@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from idempotency_manager.cli._progress import busy, track
+from idempotency_manager.cli._progress import busy, progress, track
 
 
 @pytest.fixture
@@ -51,6 +51,17 @@ def test_a_bar_ends_with_what_it_is_of(terminal: Console) -> None:
     with pytest.raises(LookupError):
         list(track(broken(), lambda: 2, "listing", console=terminal, patience=0))
     assert shown(terminal).endswith("\x1b[?25h") or "\x1b[?25h" in shown(terminal)  # the cursor is back
+
+
+def test_what_is_told_of_progress_is_shown_after_a_while(terminal: Console) -> None:
+    with progress("migrating", console=terminal, patience=60) as told:
+        told(1, 3)
+    assert shown(terminal) == ""
+    with progress("migrating", console=terminal, patience=0) as told:
+        told(1, None)
+        told(2, 3)
+    assert "migrating" in shown(terminal)
+    assert "2/3" in shown(terminal)
 
 
 def test_what_can_not_be_counted_is_seen_to_go_on(terminal: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from signal import SIGINT
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,10 @@ import pytest
 import idempotency_manager as im
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.integration.conftest import Start
+    from tests.integration.programs import Lock
 
 COUNT = 150
 WINDOW = 16
@@ -43,6 +47,14 @@ ASYNC = """
 """
 
 
+@pytest.fixture(params=["sqlite", "redis_url"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store that is empty."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/records.db"
+    return str(request.getfixturevalue(request.param))
+
+
 def actions() -> list[dict[str, Any]]:
     return [{"signal_id": str(number), "action": "card", "target": "trello", "params": {}} for number in range(COUNT)]
 
@@ -70,7 +82,7 @@ def in_a_task(manager: im.IdempotencyManager, executor: Any) -> Any:
     return asyncio.run(manager.aexecute_many(actions(), executor))
 
 
-@pytest.mark.parametrize("last", ["0", "40", "101"])
+@pytest.mark.parametrize("last", ["0", "101"])
 @pytest.mark.parametrize(("program", "run"), [(SYNC, in_a_thread), (ASYNC, in_a_task)], ids=["sync", "async"])
 def test_a_killed_process_leaves_at_most_a_window_in_doubt(
     start: Start, durable: im.IdempotencyManager, program: str, run: Any, last: str
@@ -97,3 +109,28 @@ def test_ctrl_c_leaves_the_one_in_doubt_that_it_interrupted(start: Start, durabl
     replayed, ran, doubtful = run_again(durable, in_a_thread)
     assert (len(replayed), doubtful) == (40, ["40"])
     assert len(ran) == COUNT - 41
+
+
+WAITING = """
+    manager = im.IdempotencyManager(STORE, lease="1h")
+    say("ready")
+    heard()
+    try:
+        manager.execute_many([action(number) for number in range(20)], say)
+    except KeyboardInterrupt:
+        say("interrupted")
+    say(manager.stats().in_progress)
+"""
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_ctrl_c_ends_the_wait_for_a_claim_and_leaves_none_behind(start: Start, lock: Lock) -> None:
+    owner = start(WAITING, options="?busy_timeout=25s")
+    assert owner.hear() == "ready"
+    lock.take()
+    owner.tell()
+    time.sleep(0.3)  # there is nothing to be seen of one that waits for a lock
+    owner.send(SIGINT)
+    assert owner.hear(within=10) == "interrupted"
+    lock.leave()
+    assert owner.hear_all() == [0]

@@ -24,7 +24,7 @@ def test_a_cluster_has_three_masters_that_share_the_slots(redis_cluster: RedisCl
 def test_a_replica_takes_over_from_a_master_of_a_cluster() -> None:
     from servers import RedisCluster
 
-    with needed(), RedisCluster(node_timeout=500) as cluster:
+    with needed(), RedisCluster(node_timeout=300) as cluster:
         killed = cluster.master_of("kept")
         with killed.connect() as connection:
             connection.command("SET", "kept", "yes")

@@ -9,12 +9,17 @@ pub(crate) const REDIS: &str = "IDEMPOTENCY_TEST_REDIS_URL";
 #[allow(dead_code, reason = "not every kind of test needs every server")]
 pub(crate) const REDIS_CLUSTER: &str = "IDEMPOTENCY_TEST_REDIS_CLUSTER_URL";
 
+#[expect(clippy::print_stderr, reason = "who runs the tests must see what they did not test")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
 /// Whether a server is there, or none is needed. Where one must be there, in CI, its absence is a failure.
 pub(crate) fn is_there(variable: Option<&str>) -> bool {
     static SAID: Once = Once::new();
     let Some(missing) = variable.filter(|variable| env::var_os(variable).is_none()) else { return true };
     assert!(env::var_os("CI").is_none(), "{missing} names no server: run the tests by `make rust-test`");
-    SAID.call_once(|| eprintln!("NOT TESTED: {missing} names no server; `make rust-test` starts one"));
+    SAID.call_once(|| say(&format!("NOT TESTED: {missing} names no server; `make rust-test` starts one")));
     false
 }
 

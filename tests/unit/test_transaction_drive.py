@@ -11,7 +11,7 @@ import idempotency_manager as im
 from idempotency_manager._transaction_drive import adrive, drive
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
 
 def steps(log: list[str], *results: Any) -> Generator[Any, Any, list[Any]]:
@@ -55,6 +55,28 @@ def test_an_error_is_the_sequences_to_judge() -> None:
     with pytest.raises(LookupError):
         drive(steps(log, 1, fails))
     assert log == ["LookupError", "cleaned up"]
+
+
+def test_an_executor_that_runs_out_of_items_raises_what_it_raised() -> None:
+    """A generator that raises this would raise something else."""
+    log: list[str] = []
+    with pytest.raises(StopIteration):
+        drive(steps(log, lambda: next(iter([]))))
+    assert log == ["StopIteration", "cleaned up"]
+
+
+def test_ctrl_c_between_two_steps_cleans_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+
+    def interrupted(_: object, advance: Callable[[], Callable[[], Any]]) -> None:
+        monkeypatch.undo()
+        advance()()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("idempotency_manager._transaction_drive._drive", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        drive(steps(log, 1, 2))
+    assert log == ["KeyboardInterrupt", "cleaned up"]
 
 
 @pytest.mark.parametrize("failing", [fails, fails_later])

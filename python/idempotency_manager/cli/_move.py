@@ -16,7 +16,7 @@ from idempotency_manager.moving import Copied, copy_records
 from ._exit import CommandError, Exit
 from ._options import common, namespace, session, speech
 from ._output import count, json_line, line
-from ._progress import progress, track
+from ._progress import progress, terminal, track
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def import_records(context: click.Context, file: IO[bytes], *, keep_target: bool
     here, counts, occupied = session(context), Counter[str](), []
     with here.open(create=True) as manager:
         lines = _Lines(file)
-        records = track(lines.records(), lines.total, "importing")
+        records = track(lines.records(), lines.total, "importing", console=terminal())
         while part := list(islice(records, _PART)):
             for record, word in zip(part, manager._core.restore(part).wait(), strict=True):  # noqa: SLF001
                 counts[word] += 1

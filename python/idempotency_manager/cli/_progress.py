@@ -31,6 +31,11 @@ def _console(*, beside_output: bool) -> Console | None:
     return Console(stderr=True)
 
 
+def terminal() -> Console | None:
+    """Give the terminal for a bar of a command that prints little; None where nobody looks."""
+    return _console(beside_output=False)
+
+
 def _bar(console: Console, *, counted: bool) -> Progress:
     from rich import progress  # noqa: PLC0415 - likewise
 

@@ -41,7 +41,10 @@ impl Call {
     /// Uses the right to execute.
     pub(in crate::py) fn start(&mut self, py: Python<'_>) -> Step {
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Granted(entry, _) => self.start_with(py, entry),
+            Stage::Granted(entry, _) => {
+                self.began = self.began.map(|_| Instant::now());
+                self.start_with(py, entry)
+            }
             _ => self.raise(errors::configuration(py, "a call started that has no right to execute")),
         }
     }

@@ -88,8 +88,8 @@ impl RedisEngine {
 
     async fn by_link<T>(&self, send: impl AsyncFnOnce(&mut Link) -> RedisResult<T>) -> Result<RedisResult<T>, Fault> {
         let (made, mut link) = self.link().await?;
-        let sent = send(&mut link);
-        let Ok(answer) = tokio::time::timeout(response_timeout(&self.options), sent).await else {
+        let request = send(&mut link);
+        let Ok(answer) = tokio::time::timeout(response_timeout(&self.options), request).await else {
             self.links.drop_link(made);
             return Err(Fault::Lost(trouble::no_answer(&self.options)));
         };

@@ -24,8 +24,7 @@ pub(super) type Fields = Vec<(&'static str, Vec<u8>)>;
 pub(super) fn text(value: &Value) -> Option<&[u8]> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
-        Value::SimpleString(text) => Some(text.as_bytes()),
-        Value::VerbatimString { text, .. } => Some(text.as_bytes()),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.as_bytes()),
         _ => None,
     }
 }

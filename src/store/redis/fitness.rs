@@ -5,7 +5,7 @@ use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 
 use super::fields;
 use super::link::{Link, RedisFailure};
-use super::options::Options;
+use super::options::{Options, Topology};
 use super::trouble;
 use crate::store::remote::engine::Fault;
 
@@ -41,6 +41,15 @@ pub(super) async fn look(link: &mut Link, options: &Options) -> Result<Vec<Strin
         let text = format!("{} has version {version}, but 6.2 is the first that will do: upgrade it", options.place());
         return Err(RedisFailure(text).into());
     }
+    let is_one = !matches!(options.topology, Topology::Cluster(_));
+    let mistaken = match info.get("redis_mode") {
+        Some("sentinel") => Some("is a sentinel: write redis+sentinel://host:port/service"),
+        Some("cluster") if is_one => Some("is a node of a cluster: write redis+cluster://"),
+        _ => None,
+    };
+    if let Some(mistaken) = mistaken {
+        return Err(RedisFailure(format!("{} {mistaken}", options.place())).into());
+    }
     let mut command = redis::cmd("CONFIG");
     let saves = match link.send_to(command.arg("GET").arg("save"), any()).await {
         Ok(Value::Map(pairs)) => pairs.first().and_then(|(_, value)| fields::owned(value)),
@@ -58,13 +67,13 @@ fn warnings(info: &Info, saves: Option<&str>, options: &Options) -> Vec<String> 
             "{place} may drop any record when its memory is full (maxmemory-policy {policy}), and a dropped record is an action \
              that may run again: set maxmemory-policy noeviction"
         ));
-    } else if let Some(policy) = info.get("maxmemory_policy").filter(|policy| policy.starts_with("volatile-")) {
-        if info.get("maxmemory").is_some_and(|limit| limit != "0") {
-            all.push(format!(
-                "{place} may drop finished records before their time when its memory is full (maxmemory-policy {policy}), and \
-                 a dropped record is an action that may run again: set maxmemory-policy noeviction"
-            ));
-        }
+    } else if let Some(policy) = info.get("maxmemory_policy").filter(|policy| policy.starts_with("volatile-"))
+        && info.get("maxmemory").is_some_and(|limit| limit != "0")
+    {
+        all.push(format!(
+            "{place} may drop finished records before their time when its memory is full (maxmemory-policy {policy}), and a \
+             dropped record is an action that may run again: set maxmemory-policy noeviction"
+        ));
     }
     if info.get("aof_enabled") == Some("0") && saves == Some("") {
         all.push(format!(

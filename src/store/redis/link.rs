@@ -10,8 +10,8 @@ use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo,
-    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, TlsMode, Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo,
+    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, TlsMode, Value,
 };
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -129,7 +129,8 @@ impl Links {
             // Nothing of what the caller asks was sent.
             Ok(Err(Fault::Lost(text))) => return Err(Fault::Unsent(text)),
             Ok(Err(fault)) => return Err(fault),
-            Err(_) => return Err(Fault::Unsent(trouble::no_connection(options))),
+            // It has had its time; who must go on asking does.
+            Err(_) => return Err(Fault::Answer(StoreError::Unavailable(trouble::no_connection(options)))),
         };
         let mut slot = self.lock();
         slot.made += 1;
@@ -314,7 +315,14 @@ fn certificates(tls: &Tls) -> RedisResult<TlsCertificates> {
         Some((certificate, key)) => Some(ClientTlsConfig { client_cert: read(certificate)?, client_key: read(key)? }),
         None => None,
     };
-    Ok(TlsCertificates { client_tls, root_cert: tls.ca.as_deref().map(read).transpose()? })
+    let root_cert = tls.ca.as_deref().map(read).transpose()?;
+    if let (Some(pem), Some(path)) = (&root_cert, &tls.ca)
+        && !String::from_utf8_lossy(pem).contains("-----BEGIN CERTIFICATE-----")
+    {
+        let text = format!("tls_ca: {} holds no certificate in PEM form", path.display());
+        return Err((ErrorKind::InvalidClientConfig, "no certificate", text).into());
+    }
+    Ok(TlsCertificates { client_tls, root_cert })
 }
 
 impl From<RedisFailure> for Fault {

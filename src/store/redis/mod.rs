@@ -22,6 +22,7 @@ mod keys;
 mod link;
 mod options;
 mod script;
+mod steps;
 mod trouble;
 mod walk;
 

@@ -13,8 +13,9 @@ const RIGHTS: &str = "it needs +@hash +@keyspace +@scripting +@pubsub +@connecti
 
 /// That no connection came about in time.
 pub(super) fn no_connection(options: &Options) -> String {
+    let tls = if options.tls.is_some() { " Does it speak TLS? If not, write redis:// or tls=off" } else { "" };
     format!(
-        "{} can't be reached within {} s (connect_timeout=): is it running, and is the way to it open?",
+        "{} can't be reached within {} s (connect_timeout=): is it running, and is the way to it open?{tls}",
         options.place(),
         options.connect_timeout.as_secs_f64()
     )
@@ -75,6 +76,9 @@ pub(super) fn fault(error: &RedisError, options: &Options, connecting: bool) -> 
 /// What no second try can change.
 fn refusal(error: &RedisError, options: &Options) -> Option<String> {
     let code = error.code().unwrap_or_default();
+    if let Some(text) = certificate(&plain(error)) {
+        return Some(text);
+    }
     Some(match (error.kind(), code) {
         (ErrorKind::AuthenticationFailed, _) | (_, "WRONGPASS" | "NOAUTH") => {
             "refuses the login: check the user and the password of the store's URL (percent-encode what has a meaning in \
@@ -95,9 +99,33 @@ fn refusal(error: &RedisError, options: &Options) -> Option<String> {
         {
             "is a read-only replica: give the URL of its master, or redis+sentinel:// to follow failovers".into()
         }
+        (ErrorKind::Server(ServerErrorKind::Moved), _)
+            if matches!(options.topology, Topology::Single { .. } | Topology::Unix(_)) =>
+        {
+            "is a node of a cluster: write redis+cluster://".into()
+        }
+        _ if plain(error).contains("cluster support disabled") => "is no node of a cluster: write redis://".into(),
         (ErrorKind::InvalidClientConfig, _) => format!("can't be connected to: {}", plain(error)),
         _ => return None,
     })
+}
+
+/// What is wrong with a certificate.
+fn certificate(words: &str) -> Option<String> {
+    let remedy = if words.contains("UnknownIssuer") {
+        "give the certificate of its authority with tls_ca="
+    } else if words.contains("NotValidForName") {
+        "connect by a name that its certificate is for"
+    } else if words.contains("KeyMismatch") {
+        return Some("can't be connected to: tls_key= is not the key of the certificate in tls_cert=".into());
+    } else if words.contains("CertificateRequired") || words.contains("certificate required") {
+        return Some("asks for a client's certificate: give tls_cert= and tls_key=".into());
+    } else if words.contains("invalid peer certificate") {
+        "have its certificate renewed, or give the certificate of its authority with tls_ca="
+    } else {
+        return None;
+    };
+    Some(format!("has a certificate that is not believed ({words}): {remedy}"))
 }
 
 /// The server's or the system's own words.

@@ -78,7 +78,9 @@ impl<E: Engine> Inner<E> {
         let met = match self.ask_for_many(&claims).await {
             Ok(met) => met,
             Err(error) => {
-                claims.iter().for_each(|claim| self.take_back(claim.asked, claim.token));
+                for claim in &claims {
+                    self.take_back(claim.asked, claim.token);
+                }
                 return Err(error);
             }
         };
@@ -235,7 +237,7 @@ impl<E: Engine> Inner<E> {
             if inner.listens.load(Ordering::Acquire) {
                 ended.await;
             } else {
-                let mut untold = handle.spawn(tokio::time::sleep(UNTOLD));
+                let mut untold = handle.spawn(async { tokio::time::sleep(UNTOLD).await });
                 tokio::select! {
                     () = ended => untold.abort(),
                     _ = &mut untold => {}

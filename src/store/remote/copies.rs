@@ -45,9 +45,9 @@ pub(super) struct LocalCopy {
 }
 
 impl LocalCopy {
-    fn is_good(&self, age: Option<Duration>) -> bool {
+    fn is_good(&self, age: Duration) -> bool {
         let old = self.read_at.elapsed();
-        age.is_none_or(|age| old < age) && old < Duration::from_micros(self.ttl.as_micros())
+        old < age && old < Duration::from_micros(self.ttl.as_micros())
     }
 
     /// As a look-up finds it.
@@ -101,10 +101,11 @@ impl Copies {
         self.mode
     }
 
-    fn age(&self) -> Option<Option<Duration>> {
+    /// How old a copy may be; `None` where none is good at the moment.
+    fn age(&self) -> Option<Duration> {
         match self.mode {
-            LocalCopies::Told if self.is_told.load(Ordering::Acquire) => Some(None),
-            LocalCopies::Aged(age) => Some(Some(age)),
+            LocalCopies::Told if self.is_told.load(Ordering::Acquire) => Some(Duration::MAX),
+            LocalCopies::Aged(age) => Some(age),
             LocalCopies::Off | LocalCopies::Told => None,
         }
     }

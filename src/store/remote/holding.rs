@@ -15,16 +15,16 @@ use crate::store::{Ending, Held, Hit, Hold, Resolution, Restored};
 impl<E: Engine> Inner<E> {
     pub(super) async fn finish(&self, hold: &Hold, ending: &Ending) -> Result<Held, StoreError> {
         let mut tries = self.tries(Patience::Long);
-        let held = loop {
+        let outcome = loop {
             match tries.within(self.engine.finish(hold, ending)).await {
-                Ok(held) => break held,
+                Ok(outcome) => break outcome,
                 Err(fault) => tries.after(fault).await?,
             }
         };
         self.ended(&hold.key);
-        Ok(match held {
+        Ok(match outcome {
             Held::Lost(record) if tries.lost && ending.took_place(record.as_deref(), hold.fence) => Held::Kept,
-            held => held,
+            outcome => outcome,
         })
     }
 
@@ -63,15 +63,13 @@ impl<E: Engine> Inner<E> {
 
     pub(super) async fn check(self: &Arc<Self>, keys: &[Box<str>]) -> Result<Vec<Option<Hit>>, StoreError> {
         let found = self.persist(|| self.engine.check(keys)).await?;
-        let counted = keys.iter().zip(found).map(|(key, found)| match found {
-            Some((fence, hit)) => {
-                self.counts.hit(key, fence);
-                Some(hit)
-            }
-            None => {
+        let counted = keys.iter().zip(found).map(|(key, found)| {
+            let Some((fence, hit)) = found else {
                 self.counts.add(Counter::Misses, 1);
-                None
-            }
+                return None;
+            };
+            self.counts.hit(key, fence);
+            Some(hit)
         });
         let hits = counted.collect();
         self.expect_telling();

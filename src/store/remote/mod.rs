@@ -3,21 +3,20 @@
 //! Every verb is one step of the server's, asked for within a bounded time and asked for again where its answer was lost;
 //! each says the same twice. A duplicate writes nothing there: what it counts is told a moment later, many at a time.
 
-use std::fmt::{self, Write as _};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::fmt::{self};
+use std::hash::RandomState;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
-use self::copies::LocalCopy;
 use self::counts::Counts;
 use self::driver::driver;
 use self::engine::{Engine, Fault};
 use self::news::News;
 use self::room::Room;
-use self::tries::{Patience, Tries, ask};
+use self::selecting::OwnedSelector;
 use self::trip::{Fate, Trip};
 use super::asked::{Asked, Marking};
 use super::{
@@ -28,6 +27,7 @@ use crate::core::clock::Span;
 use crate::core::error::StoreError;
 use crate::core::record::Record;
 
+mod asking;
 mod claiming;
 mod copies;
 mod counts;
@@ -37,17 +37,12 @@ mod fork;
 mod holding;
 pub(in crate::store) mod news;
 pub(in crate::store) mod room;
+mod selecting;
 mod tries;
 mod trip;
 
 pub use self::copies::LocalCopies;
 pub use self::fork::{freeze_driver, thaw_driver};
-
-/// How long what was counted may wait to be told.
-const TOLD_AFTER: Duration = Duration::from_secs(1);
-
-/// What a walk over all records may take, each of whose requests is bounded by itself.
-const WALK: Duration = Duration::from_hours(1);
 
 /// A store on a server.
 pub struct RemoteStore<E>(Arc<Inner<E>>);
@@ -144,112 +139,6 @@ fn answer<T: Send + 'static>(receiver: oneshot::Receiver<Result<T, StoreError>>)
         let lost = || StoreError::Unavailable("the store was closed before it answered: ask again".into());
         receiver.await.unwrap_or_else(|_| Err(lost()))
     })
-}
-
-impl<E: Engine> Inner<E> {
-    fn tries(&self, patience: Patience) -> Tries<'_> {
-        Tries::new(&self.engine, self.timeout, patience)
-    }
-
-    /// Asks until there is an answer, or none is to be hoped for soon.
-    async fn persist<T, F>(&self, verb: impl Fn() -> F + Send) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, Fault>> + Send,
-    {
-        ask(self.tries(Patience::Short), verb).await
-    }
-
-    /// The same for what must not be forgotten, as long as there is time.
-    async fn insist<T, F>(&self, verb: impl Fn() -> F + Send) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, Fault>> + Send,
-    {
-        ask(self.tries(Patience::Long), verb).await
-    }
-
-    /// The same for a walk over all records, each of whose requests is bounded by itself.
-    async fn walk<T, F>(&self, verb: impl Fn() -> F + Send) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, Fault>> + Send,
-    {
-        ask(Tries::new(&self.engine, WALK, Patience::Short), verb).await
-    }
-
-    /// Names a call among all calls of all processes.
-    fn token(&self, asked: &Asked) -> String {
-        let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        // A forked child has its parent's seed, but an identity of its own.
-        let mark = self.seed.hash_one((&*asked.owner_process, now.as_nanos(), number));
-        let mut token = String::with_capacity(32);
-        // Writing to a text does not fail.
-        _ = write!(token, "{mark:x}{number:x}");
-        token
-    }
-
-    fn telling(&self) -> MutexGuard<'_, Arc<AsyncMutex<()>>> {
-        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells the server what was counted; waits for another who is at it.
-    async fn tell_counts(&self) -> Result<(), StoreError> {
-        if self.counts.are_told() {
-            return Ok(());
-        }
-        let telling = Arc::clone(&self.telling());
-        let _alone = telling.lock().await;
-        let Some(counted) = self.counts.take() else { return Ok(()) };
-        let told = tokio::time::timeout(self.timeout, self.engine.count(&counted)).await;
-        match told {
-            Ok(Ok(())) => self.counts.arrived(),
-            Ok(Err(Fault::Unsent(text))) => {
-                self.counts.give_back(counted);
-                return Err(StoreError::Unavailable(text));
-            }
-            // Told once or not at all, but never twice.
-            Ok(Err(Fault::Lost(text))) => {
-                self.counts.arrived();
-                return Err(StoreError::Unavailable(text));
-            }
-            Ok(Err(Fault::Answer(error))) => {
-                self.counts.give_back(counted);
-                return Err(error);
-            }
-            Err(_) => {
-                self.counts.arrived();
-                return Err(StoreError::Unavailable(format!(
-                    "{} did not take what was counted in time",
-                    self.engine.place()
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// Sees to it that what was counted is told.
-    fn expect_telling(self: &Arc<Self>) {
-        if self.counts.becomes_due() {
-            let inner = Arc::clone(self);
-            driver().spawn_idle(async move {
-                tokio::time::sleep(TOLD_AFTER).await;
-                // Counters are no result: what can't be told now is told with the next, or not at all.
-                _ = inner.tell_counts().await;
-            });
-        }
-    }
-
-    /// Counts a look that found a copy.
-    fn found_copy(self: &Arc<Self>, key: &str, copy: &LocalCopy) -> u32 {
-        self.counts.hit(key, copy.fence);
-        self.expect_telling();
-        copy.attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1)
-    }
-
-    /// What another than the engine ended or changed is news here, too.
-    fn ended(&self, key: &str) {
-        self.news.copies.forget(key);
-        self.news.waiters.discharge(key);
-    }
 }
 
 impl<E: Engine> fmt::Debug for RemoteStore<E> {
@@ -437,36 +326,5 @@ impl<E: Engine> Store for RemoteStore<E> {
 
     fn after_fork(&self, in_child: bool) {
         fork::thaw(&self.0, in_child);
-    }
-}
-
-/// A [`Selector`] that waits for its turn.
-enum OwnedSelector {
-    ActionType(Box<str>),
-    Target(Box<str>),
-    SignalId(Box<str>),
-    InDoubt,
-    ExpiringWithin(Span),
-}
-
-impl OwnedSelector {
-    fn new(selector: Selector<'_>) -> Self {
-        match selector {
-            Selector::ActionType(name) => Self::ActionType(name.into()),
-            Selector::Target(name) => Self::Target(name.into()),
-            Selector::SignalId(name) => Self::SignalId(name.into()),
-            Selector::InDoubt => Self::InDoubt,
-            Selector::ExpiringWithin(span) => Self::ExpiringWithin(span),
-        }
-    }
-
-    fn lend(&self) -> Selector<'_> {
-        match self {
-            Self::ActionType(name) => Selector::ActionType(name),
-            Self::Target(name) => Selector::Target(name),
-            Self::SignalId(name) => Selector::SignalId(name),
-            Self::InDoubt => Selector::InDoubt,
-            Self::ExpiringWithin(span) => Selector::ExpiringWithin(*span),
-        }
     }
 }
