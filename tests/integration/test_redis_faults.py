@@ -232,7 +232,7 @@ class TestWhatOthersDoToTheServer:
                 refused(
                     lambda: run(world.manager(world.url(**HASTY)), effect, awaited=False),
                     effect,
-                    "max number of clients",
+                    str(server.port),
                 )
             finally:
                 held.command("CONFIG", "SET", "maxclients", before)
@@ -312,8 +312,8 @@ def old_server() -> Iterator[int]:
 def test_a_version_that_is_too_old_is_named_with_the_oldest_that_will_do() -> None:
     effect = Effect()
     with old_server() as port, World(RedisServer()) as world:
-        manager = world.manager(with_parts(f"redis://127.0.0.1:{port}", **PATIENT), namespace="x")
-        said(lambda: run(manager, effect, awaited=False), effect, "older than 6.2")
+        url = with_parts(f"redis://127.0.0.1:{port}", **PATIENT)
+        said(lambda: run(world.manager(url), effect, awaited=False), effect, "older than 6.2")
 
 
 # ---------------------------------------------------------------------------------------------- failing over
