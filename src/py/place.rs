@@ -13,6 +13,7 @@ use super::{clock, errors, log};
 use crate::core::clock::{Clock, SystemClock, WallClock};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
+use crate::store::postgres::{self, PostgresStore, Prepare};
 use crate::store::redis::{self, Login, RedisStore, Tls, Topology};
 use crate::store::remote::LocalCopies;
 use crate::store::sqlite::{self, SqliteStore, Synchronous};
@@ -34,6 +35,81 @@ pub(super) enum Place {
     },
     /// On Redis or Valkey servers.
     Redis(Box<RedisPlace>),
+    /// In a PostgreSQL database.
+    Postgresql(Box<PostgresPlace>),
+}
+
+/// A PostgreSQL database. Times are in microseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PostgresPlace {
+    hosts: Vec<(String, u16)>,
+    database: Option<String>,
+    username: Option<String>,
+    password: Option<Secret>,
+    tls: TlsPlace,
+    tls_ca: Option<PathBuf>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    namespace: String,
+    connect_timeout: u64,
+    timeout: u64,
+    pool_size: usize,
+    prepare: PreparePlace,
+    application_name: String,
+    local_copies: Option<CopiesPlace>,
+}
+
+/// What is asked of TLS, in libpq's terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum TlsPlace {
+    Disable,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// Whether statements are prepared under names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PreparePlace {
+    Auto,
+    On,
+    Off,
+}
+
+impl PostgresPlace {
+    fn options(&self) -> postgres::Options {
+        postgres::Options {
+            hosts: self.hosts.clone(),
+            database: self.database.clone(),
+            username: self.username.clone(),
+            password: self.password.as_ref().map(|Secret(password)| password.clone()),
+            tls: match self.tls {
+                TlsPlace::Disable => postgres::Tls::Disable,
+                TlsPlace::Prefer => postgres::Tls::Prefer,
+                TlsPlace::Require => postgres::Tls::Require,
+                TlsPlace::VerifyCa => postgres::Tls::VerifyCa,
+                TlsPlace::VerifyFull => postgres::Tls::VerifyFull,
+            },
+            tls_ca: self.tls_ca.clone(),
+            tls_cert: self.tls_cert.clone(),
+            tls_key: self.tls_key.clone(),
+            namespace: self.namespace.clone(),
+            connect_timeout: Duration::from_micros(self.connect_timeout),
+            timeout: Duration::from_micros(self.timeout),
+            pool_size: self.pool_size,
+            prepare: match self.prepare {
+                PreparePlace::Auto => Prepare::Auto,
+                PreparePlace::On => Prepare::On,
+                PreparePlace::Off => Prepare::Off,
+            },
+            application_name: self.application_name.clone(),
+            local_copies: CopiesPlace::mode(self.local_copies.as_ref()),
+        }
+    }
 }
 
 /// Redis or Valkey servers. Times are in microseconds.
@@ -155,6 +231,10 @@ impl Place {
             }
             Self::Redis(place) => {
                 let store = RedisStore::unopened(place.options(), given(clock)?, limits);
+                connected(py, Arc::new(store), settings)
+            }
+            Self::Postgresql(place) => {
+                let store = PostgresStore::unopened(place.options(), given(clock)?, limits);
                 connected(py, Arc::new(store), settings)
             }
         }

@@ -22,7 +22,7 @@ use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record, 
 use crate::store::kept::{Kept, State, latch_of_word};
 use crate::store::process::ProcessIdentity;
 use crate::store::process::Reach;
-use crate::store::sqlite;
+use crate::store::{postgres, sqlite};
 
 /// A column that text or a codec's bytes may lie in.
 #[derive(FromPyObject)]
@@ -262,8 +262,17 @@ const fn sqlite_schema() -> &'static str {
     sqlite::SCHEMA
 }
 
+/// The script that makes them in PostgreSQL.
+#[pyfunction]
+const fn postgres_schema() -> &'static str {
+    postgres::SCHEMA
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SQLITE_SCHEMA_VERSION", sqlite::VERSION)?;
+    module.add("POSTGRES_SCHEMA_VERSION", postgres::VERSION)?;
+    module.add("POSTGRES_SCHEMA_LOCK", postgres::LOCK)?;
+    module.add_function(wrap_pyfunction!(postgres_schema, module)?)?;
     module.add_function(wrap_pyfunction!(sqlite_schema, module)?)?;
     module.add_function(wrap_pyfunction!(name_action, module)?)?;
     module.add_function(wrap_pyfunction!(meet_row, module)?)?;

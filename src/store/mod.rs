@@ -19,6 +19,7 @@ mod asked;
 pub mod faulty;
 pub mod kept;
 pub mod memory;
+pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod remote;

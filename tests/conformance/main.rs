@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use _core::core::clock::ManualClock;
 use _core::store::faulty::FaultyStore;
 use _core::store::memory::MemoryStore;
+use _core::store::postgres::{self, PostgresStore};
 use _core::store::redis::{self, RedisStore};
 use _core::store::sqlite::{Options, SqliteStore, Synchronous};
 use _core::store::{Limits, Store};
@@ -71,6 +72,19 @@ fn redis_cluster(clock: Arc<ManualClock>, limits: Limits) -> Box<dyn Store> {
     let nodes = servers::nodes(servers::REDIS_CLUSTER);
     let options = redis::Options { topology: redis::Topology::Cluster(nodes), ..redis::Options::new("", 0) };
     redis_at(options, clock, limits)
+}
+
+fn postgres_at(options: postgres::Options, clock: Arc<ManualClock>, limits: Limits) -> Box<dyn Store> {
+    let options = postgres::Options { namespace: namespace(), ..options };
+    Box::new(PostgresStore::open(options, Some(clock), limits).expect("the server answers"))
+}
+
+fn postgres(clock: Arc<ManualClock>, limits: Limits) -> Box<dyn Store> {
+    postgres_at(servers::database(servers::POSTGRES), clock, limits)
+}
+
+fn pgbouncer(clock: Arc<ManualClock>, limits: Limits) -> Box<dyn Store> {
+    postgres_at(servers::database(servers::PGBOUNCER), clock, limits)
 }
 
 macro_rules! tests {
@@ -215,4 +229,6 @@ conformance! {
     of_sqlite_elsewhere: crate::sqlite_elsewhere, None;
     of_redis: crate::redis, Some(crate::servers::REDIS);
     of_redis_cluster: crate::redis_cluster, Some(crate::servers::REDIS_CLUSTER);
+    of_postgres: crate::postgres, Some(crate::servers::POSTGRES);
+    of_pgbouncer: crate::pgbouncer, Some(crate::servers::PGBOUNCER);
 }

@@ -1,0 +1,251 @@
+//! The statements, one round trip each.
+//!
+//! Those of the first call and the duplicate are plain SQL, which costs the server half of what a function does. Times come from
+//! a subquery, so that each statement has one. Where a record is wanted by its key, no condition implies an index's own
+//! (`executed_at IS NULL`): the planner, which may plan while the tables are empty, would take it.
+
+use tokio_postgres::types::Type;
+
+use super::row::columns;
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident($($type:ident),* $(,)?) = $text:expr;)+) => {
+        /// See the module.
+        #[derive(Clone, Copy, Debug)]
+        pub(super) enum Statement {
+            $($(#[$doc])* $name,)+
+        }
+
+        /// How many there are.
+        pub(super) const COUNT: usize = [$(Statement::$name),+].len();
+
+        impl Statement {
+            /// Its text.
+            pub(super) const fn text(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)+
+                }
+            }
+
+            /// The types of its parameters.
+            pub(super) const fn types(self) -> &'static [Type] {
+                match self {
+                    $(Self::$name => {
+                        const TYPES: &[Type] = &[$(Type::$type),*];
+                        TYPES
+                    })+
+                }
+            }
+        }
+    };
+}
+
+/// The time, in a `FROM`.
+macro_rules! clock {
+    ($given:literal) => {
+        concat!("(SELECT idempotency_now(", $given, ") AS t OFFSET 0) AS clock")
+    };
+}
+
+/// Claims that stand under their fences, locked in the order of their keys.
+macro_rules! held {
+    () => {
+        "(SELECT held.key, held.fence FROM unnest($2, $3) AS given (key, fence) JOIN idempotency_records AS held \
+         ON held.namespace = $1 AND held.key = given.key AND held.fence = given.fence AND held.state = 'in_progress' \
+         ORDER BY held.key FOR UPDATE OF held) AS mine"
+    };
+}
+
+statements! {
+    /// What a duplicate needs of a completed record.
+    Peek(TEXT, TEXT, INT8) =
+        "SELECT idempotency_now($3), fence, fingerprint, attempts, executed_at, expires_at, result, result_bytes \
+         FROM idempotency_records WHERE namespace = $1 AND key = $2 AND state = 'completed'";
+
+    /// A claim of a key that is new; nothing where it is not.
+    Begin(TEXT, TEXT, INT8, BYTEA, TEXT, TEXT, TEXT, TEXT, INT8, INT8, TEXT, TEXT, TEXT, TEXT, TEXT) = concat!(
+        "INSERT INTO idempotency_records (namespace, key, fence, state, fingerprint, latch, signal_id, action_type, target, \
+         attempts, started_at, lease_until, expires_at, owner, owner_process, token, params, context) \
+         SELECT $1, $2, nextval('idempotency_fence'), 'in_progress', $4, $5, $6, $7, $8, 1, clock.t, \
+         idempotency_after(clock.t, $9), idempotency_after(clock.t, $10), $11, $12, $13, $14, $15 FROM ",
+        clock!("$3"),
+        " ON CONFLICT DO NOTHING RETURNING fence"
+    );
+
+    /// A claim, whatever is there.
+    Claim(
+        TEXT, TEXT, INT8, BYTEA, BOOL, BOOL, BOOL, TEXT, TEXT, TEXT, INT8, INT8, TEXT, TEXT, TEXT, INT8, BOOL, BOOL, INT4,
+        TEXT, TEXT,
+    ) = "SELECT * FROM idempotency_claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+         $19, $20, $21)";
+
+    /// Many claims, given as JSON in the order of their keys.
+    ClaimMany(TEXT, INT8, TEXT) =
+        "SELECT met.*, asked.position FROM jsonb_to_recordset($3::jsonb) AS asked (position integer, key text, \
+         fingerprint bytea, checks boolean, takes_over boolean, latch boolean, signal text, action text, target text, \
+         lease bigint, ttl bigint, owner text, process text, token text, orphan bigint, may_add boolean, waits boolean, \
+         untold integer, params text, context text), LATERAL idempotency_claim($1, asked.key, $2, asked.fingerprint, \
+         asked.checks, asked.takes_over, asked.latch, asked.signal, asked.action, asked.target, asked.lease, asked.ttl, \
+         asked.owner, asked.process, asked.token, asked.orphan, asked.may_add, asked.waits, asked.untold, asked.params, \
+         asked.context) AS met";
+
+    /// A claim back.
+    Abandon(TEXT, TEXT, TEXT) = "SELECT idempotency_abandon($1, $2, $3)::text";
+
+    /// Longer leases; answers with the claims that got one.
+    Renew(TEXT, TEXT_ARRAY, INT8_ARRAY, INT8, INT8) = concat!(
+        "UPDATE idempotency_records AS r SET lease_until = idempotency_after(clock.t, $5) FROM ",
+        clock!("$4"),
+        ", ",
+        held!(),
+        " WHERE r.namespace = $1 AND r.key = mine.key AND r.fence = mine.fence AND r.state = 'in_progress' \
+         RETURNING r.key, r.fence"
+    );
+
+    /// Latches released; answers with the claims whose was.
+    Dispatch(TEXT, TEXT_ARRAY, INT8_ARRAY) = concat!(
+        "UPDATE idempotency_records AS r SET latch = 'dispatched' FROM ",
+        held!(),
+        " WHERE r.namespace = $1 AND r.key = mine.key AND r.fence = mine.fence AND r.state = 'in_progress' \
+         RETURNING r.key, r.fence"
+    );
+
+    /// A result or a failure; answers with nothing where the claim does not stand.
+    Finish(TEXT, TEXT, INT8, INT8, TEXT, INT8, TEXT, BYTEA, TEXT, TEXT, TEXT) = concat!(
+        "UPDATE idempotency_records SET state = $5, latch = NULL, lease_until = NULL, token = NULL, executed_at = clock.t, \
+         expires_at = idempotency_after(clock.t, $6), result = $7, result_bytes = $8, error = $9, error_type = $10, \
+         error_args = $11, previous = NULL FROM ",
+        clock!("$4"),
+        " WHERE namespace = $1 AND key = $2 AND fence = $3 AND state IN ('in_progress', 'in_doubt') \
+         RETURNING CASE WHEN awaited THEN pg_notify(idempotency_channel(namespace), 'e' || key)::text END"
+    );
+
+    /// A doubt.
+    Doubt(TEXT, TEXT, INT8, TEXT) =
+        "UPDATE idempotency_records SET state = 'in_doubt', lease_until = NULL, error = $4, previous = NULL \
+         WHERE namespace = $1 AND key = $2 AND fence = $3 AND state IN ('in_progress', 'in_doubt') \
+         RETURNING CASE WHEN awaited THEN pg_notify(idempotency_channel(namespace), 'e' || key)::text END";
+
+    /// A release.
+    Release(TEXT, TEXT, INT8) =
+        "DELETE FROM idempotency_records \
+         WHERE namespace = $1 AND key = $2 AND fence = $3 AND state IN ('in_progress', 'in_doubt') \
+         RETURNING CASE WHEN awaited THEN pg_notify(idempotency_channel(namespace), 'e' || key)::text END";
+
+    /// A result by hand.
+    Mark(TEXT, TEXT, INT8, BOOL, BYTEA, TEXT, TEXT, TEXT, INT8, TEXT, TEXT, TEXT, BYTEA, TEXT, TEXT) =
+        "SELECT idempotency_mark($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+
+    /// A word on an action in doubt.
+    Resolve(TEXT, TEXT, INT8, INT8, BOOL, INT8, TEXT, BYTEA) =
+        "SELECT * FROM idempotency_resolve($1, $2, $3, $4, $5, $6, $7, $8)";
+
+    /// The records of keys.
+    Get(TEXT, TEXT_ARRAY, INT8) = concat!(
+        "SELECT idempotency_now($3), ",
+        columns!(),
+        " FROM idempotency_records WHERE namespace = $1 AND key = ANY ($2)"
+    );
+
+    /// A part of all records, in the order of their keys.
+    Scan(TEXT, TEXT, INT8, INT8) = concat!(
+        "SELECT clock.t, ",
+        columns!(),
+        " FROM idempotency_records, ",
+        clock!("$3"),
+        " WHERE namespace = $1 AND key > $2 AND (executed_at IS NULL OR expires_at > clock.t) ORDER BY key LIMIT $4"
+    );
+
+    /// Keys by action type.
+    FindAction(TEXT, TEXT, INT8) =
+        "SELECT key FROM idempotency_records WHERE namespace = $1 AND action_type = $2 AND executed_at IS NOT NULL \
+         AND expires_at > (SELECT idempotency_now($3)) \
+         UNION ALL SELECT key FROM idempotency_records WHERE namespace = $1 AND action_type = $2 AND executed_at IS NULL";
+
+    /// Keys by target, which comes second in its index: each action type is visited once.
+    FindTarget(TEXT, TEXT, INT8) =
+        "WITH RECURSIVE actions (name) AS (\
+         (SELECT action_type FROM idempotency_records WHERE namespace = $1 AND executed_at IS NOT NULL \
+         AND action_type IS NOT NULL ORDER BY action_type LIMIT 1) \
+         UNION ALL SELECT (SELECT action_type FROM idempotency_records WHERE namespace = $1 AND executed_at IS NOT NULL \
+         AND action_type > actions.name ORDER BY action_type LIMIT 1) FROM actions WHERE actions.name IS NOT NULL) \
+         SELECT found.key FROM actions, LATERAL (SELECT key FROM idempotency_records WHERE namespace = $1 \
+         AND executed_at IS NOT NULL AND action_type = actions.name AND target = $2 \
+         AND expires_at > (SELECT idempotency_now($3))) AS found \
+         UNION ALL SELECT key FROM idempotency_records WHERE namespace = $1 AND executed_at IS NOT NULL \
+         AND action_type IS NULL AND target = $2 AND expires_at > (SELECT idempotency_now($3)) \
+         UNION ALL SELECT key FROM idempotency_records WHERE namespace = $1 AND target = $2 AND executed_at IS NULL";
+
+    /// Keys by signal: those that begin with it, and the few others. ';' comes right after ':'.
+    FindSignal(TEXT, TEXT, INT8) =
+        "SELECT key FROM idempotency_records WHERE namespace = $1 AND key >= $2 || ':' AND key < $2 || ';' \
+         AND signal_id = $2 AND (executed_at IS NULL OR expires_at > (SELECT idempotency_now($3))) \
+         UNION ALL SELECT key FROM idempotency_records WHERE namespace = $1 AND signal_id = $2 \
+         AND NOT starts_with(key, signal_id || ':') \
+         AND (executed_at IS NULL OR expires_at > (SELECT idempotency_now($3)))";
+
+    /// Keys of what ends soon.
+    FindExpiring(TEXT, INT8, INT8) =
+        "SELECT key FROM idempotency_records WHERE namespace = $1 AND executed_at IS NOT NULL \
+         AND expires_at > (SELECT idempotency_now($3)) \
+         AND expires_at <= (SELECT idempotency_after(t, $2) FROM (SELECT idempotency_now($3) AS t OFFSET 0) AS clock) \
+         ORDER BY expires_at";
+
+    /// What is unfinished, as much as tells whether it is in doubt.
+    Unfinished(TEXT, INT8) =
+        "SELECT idempotency_now($2), key, fence, state, latch, lease_until, started_at, owner, owner_process \
+         FROM idempotency_records WHERE namespace = $1 AND executed_at IS NULL";
+
+    /// What was counted, and what is held.
+    Tally(TEXT, INT8) =
+        "WITH clock AS MATERIALIZED (SELECT idempotency_now($2) AS t) \
+         SELECT split_part(name, '/', 1), sum(value)::bigint, NULL::bigint, NULL::bigint \
+         FROM idempotency_counters WHERE namespace = $1 GROUP BY 1 \
+         UNION ALL SELECT 'finished', count(*), \
+         (SELECT executed_at FROM idempotency_records WHERE namespace = $1 AND executed_at IS NOT NULL \
+         AND expires_at > (SELECT t FROM clock) ORDER BY executed_at LIMIT 1), \
+         (SELECT executed_at FROM idempotency_records WHERE namespace = $1 AND executed_at IS NOT NULL \
+         AND expires_at > (SELECT t FROM clock) ORDER BY executed_at DESC LIMIT 1) \
+         FROM idempotency_records WHERE namespace = $1 AND executed_at IS NOT NULL \
+         AND expires_at > (SELECT t FROM clock)";
+
+    /// No counts.
+    ResetTally(TEXT) = "DELETE FROM idempotency_counters WHERE namespace = $1 AND name <> 'followed'";
+
+    /// Adds attempts and counters.
+    Count(TEXT, TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, INT8_ARRAY) =
+        "WITH told AS (UPDATE idempotency_records AS r \
+         SET attempts = least(r.attempts + mine.calls, 2147483647)::integer FROM \
+         (SELECT counted.key, counted.fence, given.calls FROM unnest($2, $3, $4) AS given (key, fence, calls) \
+         JOIN idempotency_records AS counted ON counted.namespace = $1 AND counted.key = given.key \
+         AND counted.fence = given.fence ORDER BY counted.key FOR UPDATE OF counted) AS mine \
+         WHERE r.namespace = $1 AND r.key = mine.key AND r.fence = mine.fence RETURNING 1) \
+         SELECT idempotency_add($1, $5, $6)::text, (SELECT count(*) FROM told)";
+
+    /// Records live, and those of them that are unfinished.
+    Size(TEXT, INT8) =
+        "SELECT (SELECT count(*) FROM idempotency_records WHERE namespace = $1 AND executed_at IS NOT NULL \
+         AND expires_at > (SELECT idempotency_now($2))), \
+         (SELECT count(*) FROM idempotency_records WHERE namespace = $1 AND executed_at IS NULL)";
+
+    /// Some expired records gone.
+    Cleanup(TEXT, INT8, INT8) = "SELECT idempotency_cleanup($1, $2, $3)";
+
+    /// The oldest gone.
+    RemoveOldest(TEXT, INT8, INT8) = "SELECT idempotency_remove_oldest($1, $2, $3)";
+
+    /// A record gone.
+    Clear(TEXT, TEXT, INT8) = "SELECT idempotency_clear($1, $2, $3)";
+
+    /// Some records gone.
+    ClearSome(TEXT, TEXT, INT8, INT8) = "SELECT live, last FROM idempotency_clear_some($1, $2, $3, $4)";
+
+    /// Records as they are, given as JSON.
+    Put(TEXT, INT8, TEXT) =
+        "SELECT idempotency_put($1, $2, jsonb_populate_record(NULL::idempotency_records, given.item)), given.position \
+         FROM jsonb_array_elements($3::jsonb) WITH ORDINALITY AS given (item, position)";
+
+    /// Says that changes are to be told.
+    Follow(TEXT) =
+        "INSERT INTO idempotency_counters (namespace, name, value) VALUES ($1, 'followed', 1) ON CONFLICT DO NOTHING";
+}
