@@ -1,7 +1,7 @@
 //! What calls cost, beside the bare client. Measured by hand:
 //! `cargo test --release --no-default-features --test postgres speed -- --ignored --nocapture`.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use _core::store::postgres::Options;
 use _core::store::{BoxFuture, Queued, Reply, Store};
@@ -13,19 +13,24 @@ use _core::store::{Claimed, Ending, Hold};
 const ROUNDS: usize = 9;
 const CALLS: usize = 400;
 
-/// The best round's time for a call.
-fn best(mut call: impl FnMut()) -> Duration {
-    let round = |call: &mut dyn FnMut()| {
-        let began = Instant::now();
-        (0..CALLS).for_each(|_| call());
-        began.elapsed() / u32::try_from(CALLS).expect("few")
-    };
-    (0..ROUNDS).map(|_| round(&mut call)).min().expect("some")
-}
+/// A call, and what it is.
+type Call<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 
+/// The best round's time for each call, in rounds that take turns: the machine is not the same at all times.
 #[expect(clippy::print_stderr, reason = "a measurement is there to be read")]
-fn say(what: &str, time: Duration) {
-    eprintln!("{what:<55} {time:?}");
+fn compare(mut calls: Vec<Call<'_>>) {
+    let mut times = vec![Vec::new(); calls.len()];
+    for _ in 0..ROUNDS {
+        for ((_, call), times) in calls.iter_mut().zip(&mut times) {
+            let began = Instant::now();
+            (0..CALLS).for_each(|_| call());
+            times.push(began.elapsed() / u32::try_from(CALLS).expect("few"));
+        }
+    }
+    for ((what, _), times) in calls.iter().zip(&mut times) {
+        times.sort();
+        eprintln!("{what:<30} best {:?} median {:?}", times[0], times[ROUNDS / 2]);
+    }
 }
 
 #[test]
@@ -34,55 +39,44 @@ fn what_one_thread_pays() {
     if !has_server() {
         return;
     }
+    const SELECT: &str = "SELECT result FROM idempotency_records WHERE namespace = $1 AND key = $2";
+    const INSERT: &str = "INSERT INTO peer (key, state) VALUES ($1, 'busy') ON CONFLICT DO NOTHING";
+    const UPDATE: &str = "UPDATE peer SET state = 'done', result = $2 WHERE key = $1";
     let options = options();
     let world = World::new(options.clone());
     world.execute("s:a:t:0");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let client = runtime.block_on(bare(&options));
-    let select = "SELECT result FROM idempotency_records WHERE namespace = $1 AND key = $2";
-    let select = runtime.block_on(client.prepare(select)).expect("it is right");
-    say(
-        "bare SELECT by key",
-        best(|| {
-            runtime.block_on(client.query(&select, &[&options.namespace, &"s:a:t:0"])).map(drop).expect("it answers");
-        }),
-    );
-    say("duplicate", best(|| drop(world.claim("s:a:t:0"))));
-    let mut number = 0;
-    say(
-        "first call",
-        best(|| {
-            number += 1;
-            world.execute(&format!("s:a:t:first{number}"));
-        }),
-    );
-    runtime
-        .block_on(client.batch_execute("CREATE TEMP TABLE bare (key text PRIMARY KEY, state text, result text)"))
-        .expect("a table");
-    // Like the store's, its writes are logged.
-    runtime.block_on(client.batch_execute("DROP TABLE bare; CREATE TABLE IF NOT EXISTS bare_peer (key text PRIMARY KEY, state text, result text); TRUNCATE bare_peer")).expect("a table");
-    let insert = runtime
-        .block_on(client.prepare("INSERT INTO bare_peer (key, state) VALUES ($1, 'busy') ON CONFLICT DO NOTHING"))
-        .expect("right");
-    let update = runtime
-        .block_on(client.prepare("UPDATE bare_peer SET state = 'done', result = $2 WHERE key = $1"))
-        .expect("right");
-    let mut number = 0;
-    say(
-        "bare INSERT and UPDATE",
-        best(|| {
-            number += 1;
-            let key = format!("s:a:t:first{number}");
-            runtime
-                .block_on(async {
-                    client.execute(&insert, &[&key]).await?;
-                    client.execute(&update, &[&key, &"1"]).await
-                })
-                .map(drop)
-                .expect("it answers");
-        }),
-    );
-    runtime.block_on(client.batch_execute("DROP TABLE bare_peer")).expect("a table");
+    let prepare = |sql| runtime.block_on(client.prepare(sql)).expect("it is right");
+    let peer = "DROP TABLE IF EXISTS peer; CREATE TABLE peer (key text PRIMARY KEY, state text, result text)";
+    runtime.block_on(client.batch_execute(peer)).expect("a table");
+    let (select, insert, update) = (prepare(SELECT), prepare(INSERT), prepare(UPDATE));
+    let number = std::cell::Cell::new(0);
+    let key = || {
+        number.set(number.get() + 1);
+        format!("s:a:t:first{}", number.get())
+    };
+    let first = World::new(options.clone());
+    compare(vec![
+        (
+            "bare SELECT by key",
+            Box::new(|| {
+                let found = runtime.block_on(client.query(&select, &[&options.namespace, &"s:a:t:0"]));
+                assert_eq!(found.expect("it answers").len(), 1);
+            }),
+        ),
+        ("duplicate", Box::new(|| drop(world.claim("s:a:t:0")))),
+        (
+            "bare INSERT and UPDATE",
+            Box::new(|| {
+                let key = key();
+                runtime.block_on(client.execute(&insert, &[&key])).expect("it answers");
+                runtime.block_on(client.execute(&update, &[&key, &"1"])).expect("it answers");
+            }),
+        ),
+        ("first call", Box::new(|| drop(first.execute(&key())))),
+    ]);
+    runtime.block_on(client.batch_execute("DROP TABLE peer")).expect("it was there");
 }
 
 async fn bare(options: &Options) -> tokio_postgres::Client {
