@@ -26,7 +26,7 @@ HOT = 1_000
 FIRST_NEW = 1_000_000
 """The number of the first action that nobody has done; the hot ones are below."""
 
-DUPLICATE, FIRST = "duplicate call", "first call"
+DUPLICATE, FIRST, IN_TURN = "duplicate call", "first call", "first call and its duplicate"
 
 
 def hot() -> list[CardArguments]:
@@ -74,6 +74,17 @@ def first_calls(name: str, guarded: Guarded, calls: int) -> Contender:
     """First calls of a guarded function."""
     fresh = Fresh(calls)
     return Contender(name, lambda: partial(_call, guarded, fresh()), calls)
+
+
+def pairs(name: str, guarded: Guarded, calls: int) -> Contender:
+    """A first call and at once its duplicate, in turn: the kind of the next call can't be told from the last one's."""
+    fresh = Fresh(calls, FIRST_NEW * 20)
+
+    def prepare() -> Batch:
+        twice = [one for one in fresh() for _ in range(2)]
+        return lambda _calls: call_each(guarded.plain, twice)
+
+    return Contender(name, prepare, calls)
 
 
 def _call(guarded: Guarded, arguments: list[CardArguments], _calls: int) -> None:

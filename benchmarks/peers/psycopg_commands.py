@@ -64,6 +64,13 @@ def first(connection: psycopg.Connection, entries: Iterable[Entry]) -> None:
         connection.execute(COMPLETE, (entry.result, EXPIRES_AT, entry.key))
 
 
+def first_and_look(connection: psycopg.Connection, entries: Iterable[Entry]) -> None:
+    """The same, and at once a SELECT of each."""
+    for entry in entries:
+        first(connection, (entry,))
+        look(connection, (entry,))
+
+
 async def look_later(pool: Pool, entries: Sequence[Entry]) -> None:
     """A SELECT of each."""
     for entry in entries:

@@ -44,6 +44,11 @@ fn told(error: &Error) -> String {
     text
 }
 
+/// Whether what went wrong is the connection.
+fn is_of_the_wire(error: &Error) -> bool {
+    error.is_closed() || matches!(error.source(), Some(source) if source.is::<std::io::Error>())
+}
+
 fn failed(what: impl std::fmt::Display, error: &DbError) -> Fault {
     Fault::Answer(StoreError::Failed(format!("PostgreSQL: {what} ({}: {})", error.code().code(), error.message())))
 }
@@ -53,7 +58,7 @@ const GRANTS: &str = "the role may not use the tables: grant it what the head of
 /// What an error of a statement means.
 pub(super) fn of_statement(error: &Error, options: &Options) -> Verdict {
     let Some(db) = error.as_db_error() else {
-        if error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>()) {
+        if is_of_the_wire(error) {
             return Verdict::ends(Fault::Lost(format!(
                 "the connection to PostgreSQL at {} was lost: {}",
                 options.place(),

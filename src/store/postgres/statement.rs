@@ -62,14 +62,15 @@ statements! {
         "SELECT idempotency_now($3), fence, fingerprint, attempts, executed_at, expires_at, result, result_bytes \
          FROM idempotency_records WHERE namespace = $1 AND key = $2 AND state = 'completed'";
 
-    /// A claim of a key that is new; nothing where it is not.
+    /// A claim of a key that is new; nothing where it is not, without waiting for who may be about to change it.
     Begin(TEXT, TEXT, INT8, BYTEA, TEXT, TEXT, TEXT, TEXT, INT8, INT8, TEXT, TEXT, TEXT, TEXT, TEXT) = concat!(
         "INSERT INTO idempotency_records (namespace, key, fence, state, fingerprint, latch, signal_id, action_type, target, \
          attempts, started_at, lease_until, expires_at, owner, owner_process, token, params, context) \
          SELECT $1, $2, nextval('idempotency_fence'), 'in_progress', $4, $5, $6, $7, $8, 1, clock.t, \
          idempotency_after(clock.t, $9), idempotency_after(clock.t, $10), $11, $12, $13, $14, $15 FROM ",
         clock!("$3"),
-        " ON CONFLICT DO NOTHING RETURNING fence"
+        " WHERE NOT EXISTS (SELECT FROM idempotency_records WHERE namespace = $1 AND key = $2) \
+         ON CONFLICT DO NOTHING RETURNING fence"
     );
 
     /// A claim, whatever is there.
