@@ -8,7 +8,7 @@ use _core::core::error::StoreError;
 use _core::store::postgres::Options;
 use _core::store::{Claimed, Ending, Store};
 
-use crate::world::{Sql, World, answer, ask, has_server, json, options};
+use crate::world::{Sql, World, answer, ask, has_server, json, options, unique};
 
 #[test]
 fn a_cleanup_leaves_what_others_hold_for_the_next() {
@@ -94,4 +94,25 @@ fn duplicates_write_nothing() {
     let changes = usize::from(before != row());
     assert!(changes <= 1);
     assert_eq!(ask(world.store.get("s:a:t:1")).map(|record| record.attempts), Some(22));
+}
+
+#[test]
+fn a_server_that_takes_no_writes_still_answers_duplicates() {
+    if !has_server() {
+        return;
+    }
+    let (server, role) = (options(), unique("reader"));
+    let sql = Sql::new(&server);
+    World::new(server.clone()).execute("s:a:t:1");
+    sql.run(&format!("CREATE ROLE {role} LOGIN SUPERUSER"));
+    sql.run(&format!("ALTER ROLE {role} SET default_transaction_read_only = on"));
+    let world = World::new(Options { username: Some(role.clone()), ..server });
+    assert!(matches!(world.claim("s:a:t:1"), Claimed::Replay { .. }));
+    let refused = answer(world.store.claim(&world.request("s:a:t:2")));
+    assert!(
+        matches!(&refused, Err(StoreError::Failed(text)) if text.contains("read-only")),
+        "a new key can't be claimed"
+    );
+    drop(world);
+    sql.run(&format!("DROP ROLE {role}"));
 }

@@ -10,8 +10,8 @@ use tokio_postgres::NoTls;
 use crate::world::{TTL, World, has_server, json, options};
 use _core::store::{Claimed, Ending, Hold};
 
-const ROUNDS: usize = 9;
-const CALLS: usize = 400;
+const ROUNDS: usize = 101;
+const CALLS: usize = 30;
 
 /// A call, and what it is.
 type Call<'a> = (&'static str, Box<dyn FnMut() + 'a>);
@@ -33,15 +33,16 @@ fn compare(mut calls: Vec<Call<'_>>) {
     }
 }
 
+const SELECT: &str = "SELECT result FROM idempotency_records WHERE namespace = $1 AND key = $2";
+const INSERT: &str = "INSERT INTO peer (key, state) VALUES ($1, 'busy') ON CONFLICT DO NOTHING";
+const UPDATE: &str = "UPDATE peer SET state = 'done', result = $2 WHERE key = $1";
+
 #[test]
 #[ignore = "a measurement"]
 fn what_one_thread_pays() {
     if !has_server() {
         return;
     }
-    const SELECT: &str = "SELECT result FROM idempotency_records WHERE namespace = $1 AND key = $2";
-    const INSERT: &str = "INSERT INTO peer (key, state) VALUES ($1, 'busy') ON CONFLICT DO NOTHING";
-    const UPDATE: &str = "UPDATE peer SET state = 'done', result = $2 WHERE key = $1";
     let options = options();
     let world = World::new(options.clone());
     world.execute("s:a:t:0");

@@ -8,7 +8,6 @@ use std::sync::Once;
 /// The variable that names a Redis server.
 pub(crate) const REDIS: &str = "IDEMPOTENCY_TEST_REDIS_URL";
 /// The variable that names the nodes of a Redis cluster.
-#[allow(dead_code, reason = "not every kind of test needs every server")]
 pub(crate) const REDIS_CLUSTER: &str = "IDEMPOTENCY_TEST_REDIS_CLUSTER_URL";
 
 /// The variable that names a PostgreSQL database.
