@@ -15,7 +15,7 @@ from servers import RedisServer
 from .subjects import IN_PROCESS, MEMORY, POSTGRES, REDIS, SETTINGS, SQLITE, Subject, running
 from .work import Claims, call_all, guarded, open_manager
 
-OPERATIONS, QUICK_OPERATIONS = 20_000, 500
+OPERATIONS, QUICK_OPERATIONS = 4_000, 500
 SHORT = timedelta(seconds=5)
 """How long records live whose removal is measured: longer than it takes to make them."""
 
