@@ -23,7 +23,7 @@ impl RedisEngine {
         let wants_times = self.options.local_copies != LocalCopies::Off || !now.is_empty();
         let (answer, replicas) = self
             .run_and_wait(&script::CLAIM, &[names.record(), names.counter()], |command| {
-                arguments(command, &claim, &now, wants_times)
+                arguments(command, &claim, &now, wants_times);
             })
             .await?;
         let met = met(claim.asked, answer)?;
@@ -37,7 +37,7 @@ impl RedisEngine {
     }
 }
 
-/// Texts as one array in MessagePack, so that a script need not take apart what it does not look at.
+/// Texts as one array in `MessagePack`, so that a script need not take apart what it does not look at.
 struct Packed {
     count: u32,
     bytes: Vec<u8>,
