@@ -111,7 +111,7 @@ wheel: python ## Build a wheel into dist/ and prove that it works on its own
 	@$(PYTHON) scripts/environment.py
 	@echo "==> building a wheel"
 	@rm -rf dist
-	@.venv/bin/maturin build --quiet --release --locked --interpreter $(PY) --out dist
+	@.venv/bin/maturin build --quiet --profile $(or $(BUILD_PROFILE),release) --locked --interpreter $(PY) --out dist
 	@scripts/check_wheel.sh $(PYTHON) dist
 
 .PHONY: bench

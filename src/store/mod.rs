@@ -18,9 +18,12 @@ mod asked;
 pub mod faulty;
 pub mod kept;
 pub mod memory;
+#[cfg(not(shuttle))]
 pub mod postgres;
 pub mod process;
+#[cfg(not(shuttle))]
 pub mod redis;
+#[cfg(not(shuttle))]
 pub mod remote;
 mod reply;
 pub mod sqlite;
