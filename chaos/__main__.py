@@ -141,7 +141,7 @@ def _summary(asked: argparse.Namespace, seed: int, herd: Herd, found: Findings) 
         "wrong_results": len(found.report["wrong"]),
         "deaths_unnoticed": len(found.unnoticed),
         "unfinished": len(found.unfinished),
-        "overtaken_and_not_told": len(found.report["not_told"]),
+        "overtaken_and_not_told": len(found.not_told),
         "outcomes": found.report["outcomes"],
         "unexpected": found.report["unexpected"],
     }

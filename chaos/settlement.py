@@ -26,6 +26,7 @@ class Findings:
         happened: Of these, the ones whose effect was in the ledger.
         undone: A worker had passed the result on, and the store says no more than that the action was begun.
         forgotten: A worker had passed the result on, and the store no longer has it.
+        not_told: A worker was told "executed" for an effect that others had found meanwhile.
         unnoticed: Still "in progress" although every process that could be at it is dead.
         unfinished: Could not be finished.
         actions: The ledger's history of each, at the end.
@@ -37,6 +38,7 @@ class Findings:
     happened: list[str] = field(default_factory=list)
     undone: list[str] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
+    not_told: list[str] = field(default_factory=list)
     unnoticed: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     actions: Actions = field(default_factory=dict)
@@ -118,6 +120,8 @@ def settle(line: Line, place: Place, lease: float) -> Findings:
     """Settle and audit; every worker must be dead."""
     found = Findings(report=quiet_report(line))
     actions: Actions = found.report["actions"]
+    # Where the completion that it was told of may be undone, they may have found the action in doubt after that.
+    found.not_told = [] if place.may_undo else list(found.report["not_told"])
     if not place.sees_deaths:
         time.sleep(lease)
     with open_store(place.url, lease) as manager:
@@ -153,12 +157,13 @@ def _resolve(manager: IdempotencyManager, actions: Actions, found: Findings) -> 
 def _finish(line: Line, manager: IdempotencyManager, name: str, *, is_done: bool) -> bool:
     """Ask for an action once more, as its caller would: what is done is replayed, what is not is done now."""
     for _ in range(_ATTEMPTS):
-        if not is_done:  # without a call, the ledger hangs up on whoever would do it again
-            line.ask("deliveries", action=name)
-        outcome = perform(line, manager, name)["outcome"]
-        if outcome in DONE:
+        # Without a call, the ledger hangs up on whoever would do it again.
+        call = None if is_done else line.ask("deliveries", action=name)["call"]
+        ended = perform(line, manager, name)
+        if ended["outcome"] in DONE:
             return True
-        line.renewed()
+        if not line.renewed() and call is not None:
+            line.ask("outcomes", call=call, **ended)
     return False
 
 

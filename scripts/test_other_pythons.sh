@@ -17,6 +17,8 @@ elsewhere=(
     --ignore=tests/integration/test_sqlite_lifecycle_renewal.py
     --ignore=tests/integration/test_sqlite_lifecycle_stopped.py
     --ignore=tests/integration/test_transaction_killed.py
+    --ignore=tests/postgres/test_transaction_killed.py
+    --ignore=tests/postgres/test_transaction_races.py
 )
 
 main_version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')

@@ -45,9 +45,21 @@ def send(processes: list[int], number: signal.Signals) -> None:
 
 
 def kill(process: int) -> None:
-    """Kill a process first, so that it starts no more of them, and then all that it started."""
-    family = [process, *descendants(process)]
-    send(family, signal.SIGKILL)
+    """Kill a process and all that it started, and wait until those are gone: what they hold is free then."""
+    send([process], signal.SIGSTOP)  # it starts no more of them
+    started = descendants(process)
+    send([process, *started], signal.SIGKILL)
+    end = time.monotonic() + _REMOVE_WITHIN_SECONDS
+    while any(map(_runs, started)) and time.monotonic() < end:
+        time.sleep(0.001)
+
+
+def _runs(process: int) -> bool:
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 def end(process: int, number: signal.Signals) -> None:

@@ -39,7 +39,8 @@ class Runner:
 
     async def _execute_part(self, part: list[Item]) -> None:
         plan, batch, calls = self._plan, self._plan.batch, calls_of(part)
-        await _to_the_end(batch.claim(calls))
+        claim = batch.claim(calls)
+        await _to_the_end(claim, claim.give_up)
         batch.take(calls)
         plan.put_off(part)
         to_execute = granted(part)
@@ -121,8 +122,8 @@ class _Slot:
             self.free()
 
 
-async def _to_the_end(awaitable: Awaitable[Any]) -> None:
-    """Await what must not be cut off; a cancellation comes out when it is over."""
+async def _to_the_end(awaitable: Awaitable[Any], give_up: Callable[[], bool] = bool) -> None:
+    """Await what must not be cut off, unless it can be given up; a cancellation comes out when it is over."""
 
     async def awaited() -> None:
         await awaitable
@@ -133,8 +134,11 @@ async def _to_the_end(awaitable: Awaitable[Any]) -> None:
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
             cancelled = error
+            if give_up():
+                task.cancel()
     if cancelled is not None:
-        task.exception()
+        if not task.cancelled():
+            task.exception()
         raise cancelled
     task.result()
 

@@ -195,8 +195,7 @@ class SharedTransaction:
 
     def _look(self, executor: Callable[[], Any]) -> Steps[_Answer]:
         """Find the answer in the record that is there, or run for one."""
-        yield from self._backend.prepare()
-        savepoint = yield from self._backend.save()
+        savepoint = yield from self._backend.prepare()
         try:
             row, is_new = yield from self._take()
             if is_new:

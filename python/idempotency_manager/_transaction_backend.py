@@ -56,8 +56,8 @@ class Backend(Protocol):
     def rollback(self) -> Steps[None]:
         """Undo it, if there is one."""
 
-    def prepare(self) -> Steps[None]:
-        """Be sure of the right to write and of the tables, in the open transaction.
+    def prepare(self) -> Steps[Any]:
+        """Be sure of the right to write and of the tables, in the open transaction, and set a savepoint.
 
         Raises:
             StoreUnavailableError: The transaction can't write, or the tables are of a newer version.
@@ -86,9 +86,6 @@ class Backend(Protocol):
 
     def finish(self, row: Row) -> Steps[bool]:
         """Write the end of the record that has this fence; False if there is none."""
-
-    def save(self) -> Steps[Any]:
-        """Set a savepoint."""
 
     def release(self, savepoint: Any) -> Steps[None]:
         """Forget a savepoint, and keep what was done since."""

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from itertools import count
 
+from ._core import POSTGRES_SCHEMA_LOCK, POSTGRES_SCHEMA_VERSION
 from ._transaction_backend import CommitLostError, KeyBusyError
 from ._transaction_link import is_lost, sqlstate
 from ._transaction_postgres_errors import is_the_callers, not_writable, swallowed, translated
@@ -19,7 +20,7 @@ from ._transaction_postgres_sql import (
     FINISH,
     HAS_TABLES,
     NEXT_FENCE,
-    SET_LOCK_TIMEOUT,
+    SET_TIMEOUTS,
     SWEEP,
     TAKE,
     VERSION,
@@ -39,13 +40,13 @@ if TYPE_CHECKING:
     from ._transaction_link import Link
     from ._transaction_row import Row
 
-POSTGRES_SCHEMA_VERSION = 1
 _OLDEST = 130_000
 """PostgreSQL 13."""
 _LONGEST = 2**31 - 1
-"""What `lock_timeout` can hold, in milliseconds."""
+"""What a timeout can hold, in milliseconds."""
+_LONGER = 1000
+"""How much longer all waits of a call may be than one, in milliseconds: the server has more to do than to wait."""
 _MAKING_TABLES = "SELECT pg_advisory_xact_lock(CAST(%(number)s AS bigint))"
-_NUMBER_OF_MAKING = 0x6964656D706F7465  # as a store makes them
 _SWEEPS_EVERY = 8
 """How many executions share the round trip that removes expired records; a process's first one takes it."""
 _EXECUTIONS = count()
@@ -69,8 +70,9 @@ class PostgresBackend:
     def __init__(self, link: Link, namespace: str, wait: int) -> None:
         self._link = link
         self._namespace = namespace
-        self._lock_timeout_here = str(min(max(wait // 1000, 1), _LONGEST))
-        self._lock_timeout = ""
+        self._wait = min(max(wait // 1000, 1), _LONGEST - _LONGER)
+        self._timeouts: dict[str, str] = {}
+        """The caller's own."""
         self._may_sweep = False
         self._transaction: str | None = None
         """The server's number of the transaction that the record was taken in."""
@@ -127,12 +129,28 @@ class PostgresBackend:
         except self._link.errors:
             return  # it is out of reach, and the server undoes what it hears no more of
 
-    def prepare(self) -> Steps[None]:
-        """See `Backend`."""
-        [answer] = yield from self._run("look at the transaction", ABOUT)
-        version, encoding, isolation, is_read_only, is_standby, self._lock_timeout, records, clock = answer
+    def prepare(self) -> Steps[_Savepoint]:
+        """See `Backend`. A timeout that is set after the savepoint is undone with it."""
+        savepoint = yield from self._save()
+        try:
+            if not (yield from self._look()):
+                yield from self._create()
+                yield from self.release(savepoint)
+                savepoint = yield from self._save()
+            if self._link.place not in _CHECKED:
+                yield from self._check_version()
+        except BaseException:
+            yield from self.undo(savepoint)
+            raise
+        return savepoint
+
+    def _look(self) -> Steps[bool]:
+        """Look at the transaction, and let no statement that follows take too long; False if there are no tables."""
+        [answer] = yield from self._run("look at the transaction", ABOUT, {"limit": self._wait + _LONGER})
+        version, encoding, isolation, is_read_only, is_standby, records, clock, lock, statement, _ = answer
         self._see(clock)
-        self._transaction, self._may_sweep = None, isolation == "read committed"
+        self._may_sweep = isolation == "read committed"
+        self._timeouts = {"lock": lock, "statement": statement}
         if int(version) < _OLDEST:
             raise ConfigurationError(f"connection: PostgreSQL {int(version) // 10_000} is too old; use 13 or newer")
         if encoding != "UTF8":
@@ -142,10 +160,7 @@ class PostgresBackend:
             )
         if is_read_only == "on":
             raise not_writable(self.shown(), standby=is_standby == "true")
-        if records is None:
-            yield from self._create()
-        if self._link.place not in _CHECKED:
-            yield from self._check_version()
+        return records is not None
 
     def _check_version(self) -> Steps[None]:
         [(version,)] = yield from self._run("look at the tables", VERSION)
@@ -156,23 +171,17 @@ class PostgresBackend:
         _CHECKED.add(self._link.place)
 
     def _create(self) -> Steps[None]:
-        savepoint = yield from self.save()
         doing = "make the tables"
-        try:
-            yield from self._run(doing, SET_LOCK_TIMEOUT, {"wait": self._lock_timeout_here})
-            yield from self._run(doing, _MAKING_TABLES, {"number": _NUMBER_OF_MAKING})
-            [(records,)] = yield from self._run(doing, HAS_TABLES)
-            if records is None:
-                for statement in postgres_statements():
-                    yield from self._run(doing, statement)
-            yield from self._run(doing, SET_LOCK_TIMEOUT, {"wait": self._lock_timeout})
-        except BaseException:
-            yield from self.undo(savepoint)
-            raise
-        yield from self.release(savepoint)
+        yield from self._run(doing, SET_TIMEOUTS, {**self._timeouts, "lock": str(self._wait)})
+        yield from self._run(doing, _MAKING_TABLES, {"number": POSTGRES_SCHEMA_LOCK})
+        [(records,)] = yield from self._run(doing, HAS_TABLES)
+        if records is None:
+            for statement in postgres_statements():
+                yield from self._run(doing, statement)
+        yield from self._run(doing, SET_TIMEOUTS, self._timeouts)
 
-    def save(self) -> Steps[_Savepoint]:
-        """See `Backend`."""
+    def _save(self) -> Steps[_Savepoint]:
+        self._transaction = None
         try:
             self._savepoint = _Savepoint((yield from self._link.save()))
         except self._link.errors as error:
@@ -242,19 +251,25 @@ class PostgresBackend:
 
     def take(self, row: Row) -> Steps[tuple[Row, bool]]:
         """See `Backend`."""
-        values = {**values_of(row, self._namespace), "wait": self._lock_timeout_here, "before": self._lock_timeout}
+        values = {**values_of(row, self._namespace), **self._timeouts, "wait": str(self._wait)}
+        began = time.monotonic()
         try:
             [answer] = yield from self._link.execute(TAKE, values)
         except self._link.errors as error:
-            if sqlstate(error) == "55P03":
+            if self._has_waited(error, began):
                 raise KeyBusyError from error
             self._refuse(error, "write the record")
-        *columns, is_new, self._transaction, clock, _ = answer
+        *columns, is_new, self._transaction, clock, _, _ = answer
         self._see(clock)
         found = row_of(columns)
         if is_new == "true":
             return replace(row, fence=found.fence), True
         return replace(found, attempts=found.attempts - 1), False
+
+    def _has_waited(self, error: BaseException, began: float) -> bool:
+        """Tell whether the key was waited for in vain: for one transaction, or for several, one after the other."""
+        state = sqlstate(error)
+        return state == "55P03" or (state == "57014" and (time.monotonic() - began) * 1000 > self._wait)
 
     def sweep(self, now: int) -> Steps[None]:
         """See `Backend`. A transaction that sees what was there when it began would fail over what has changed."""

@@ -42,16 +42,21 @@ _NAMESPACE = "CAST(%(namespace)s AS text)"
 _CLOCK = "CAST(CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) AS text)"
 _TRANSACTION = "CAST(txid_current_if_assigned() AS text)"
 _LOCK_TIMEOUT = "set_config('lock_timeout', CAST(%({})s AS text), true)"
+_STATEMENT_TIMEOUT = "set_config('statement_timeout', CAST(%({})s AS text), true)"
 
+# A shorter `statement_timeout` of the caller's own holds. The subquery is there so that it is read before it is set.
 ABOUT = f"""
 SELECT current_setting('server_version_num'), current_setting('client_encoding'),
        current_setting('transaction_isolation'), current_setting('transaction_read_only'),
-       CAST(pg_is_in_recovery() AS text), current_setting('lock_timeout'),
-       CAST(to_regclass('idempotency_records') AS text), {_CLOCK}
-"""
+       CAST(pg_is_in_recovery() AS text), CAST(to_regclass('idempotency_records') AS text), {_CLOCK},
+       current_setting('lock_timeout'), own,
+       CASE WHEN extract(epoch FROM CAST(own AS interval)) * 1000 BETWEEN 1 AND CAST(%(limit)s AS bigint) THEN own
+       ELSE set_config('statement_timeout', CAST(CAST(%(limit)s AS bigint) AS text), true) END
+FROM (SELECT current_setting('statement_timeout') AS own OFFSET 0) AS before
+"""  # noqa: S608
 HAS_TABLES = "SELECT CAST(to_regclass('idempotency_records') AS text)"
 WHICH_TRANSACTION = f"SELECT {_TRANSACTION}"
-SET_LOCK_TIMEOUT = f"SELECT {_LOCK_TIMEOUT.format('wait')}"
+SET_TIMEOUTS = f"SELECT {_LOCK_TIMEOUT.format('lock')}, {_STATEMENT_TIMEOUT.format('statement')}"
 NEXT_FENCE = "SELECT CAST(greatest(nextval('idempotency_fence'), CAST(%(than)s AS bigint) + 1) AS text)"
 VERSION = "SELECT CAST(value AS text) FROM idempotency_meta WHERE name = 'schema'"
 
@@ -64,7 +69,7 @@ FROM (SELECT {_LOCK_TIMEOUT.format("wait")} AS wait) AS waits WHERE wait IS NOT 
 ON CONFLICT (namespace, key) DO UPDATE SET attempts = found.attempts + 1
 RETURNING {", ".join(f"encode({name}, 'hex')" if name in _BYTES else f"CAST({name} AS text)" for name in _COLUMNS)},
           CAST(fence = currval('idempotency_fence') AS text), CAST(txid_current() AS text), {_CLOCK},
-          {_LOCK_TIMEOUT.format("before")}
+          {_LOCK_TIMEOUT.format("lock")}, {_STATEMENT_TIMEOUT.format("statement")}
 """  # noqa: S608
 CLAIM = f"""
 INSERT INTO idempotency_records (namespace, {", ".join(_COLUMNS)})

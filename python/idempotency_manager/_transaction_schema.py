@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from sqlite3 import complete_statement
 
-from ._core import sqlite_schema
+from ._core import postgres_schema, sqlite_schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,12 +25,6 @@ def statements() -> Iterator[str]:
 def postgres_statements() -> Iterator[str]:
     """Give the statements that make the tables in PostgreSQL, one by one: some drivers take no more at once."""
     return (found.group().strip() for found in _STATEMENT.finditer(postgres_schema()) if found["code"])
-
-
-def postgres_schema() -> str:  # until the native half has it
-    from pathlib import Path
-
-    return Path(__file__).with_name("_postgres_schema.sql").read_text()
 
 
 _STATEMENT = re.compile(

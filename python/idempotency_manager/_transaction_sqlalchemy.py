@@ -59,7 +59,8 @@ class SqlAlchemyLink:
             raise ConfigurationError("connection: it is closed")
         bind = self._bind()
         self._check(bind.dialect)
-        self._url = bind.engine.url
+        url = bind.engine.url
+        self._place = url.host or "", str(url.port or 5432), url.database or ""
 
     def _here(self, body: Callable[[Any], Any]) -> Any:
         return body(self._subject)
@@ -85,7 +86,7 @@ class SqlAlchemyLink:
     @property
     def place(self) -> tuple[str, str, str]:
         """See `Link`."""
-        return self._url.host or "", str(self._url.port or 5432), self._url.database or ""
+        return self._place
 
     def is_open(self) -> bool:
         """See `Link`."""

@@ -160,7 +160,7 @@ class SqliteBackend:
         if self.is_open():
             yield from self._run("roll back", "ROLLBACK")
 
-    def prepare(self) -> Steps[None]:
+    def prepare(self) -> Steps[_Savepoint]:
         """See `Backend`."""
         doing = "write in this transaction"
         try:
@@ -176,6 +176,7 @@ class SqliteBackend:
             raise StoreUnavailableError(f"{problem}: upgrade idempotency-manager. Nothing was executed")
         if namespace is None:
             yield from self._run(doing, _NAMESPACE, (self._namespace,))
+        return (yield from self._save())
 
     def _lock(self) -> Steps[bool]:
         """Take the right to write before anything is read, for what was read can't be written after others wrote."""
@@ -240,8 +241,7 @@ class SqliteBackend:
         values = {name: getattr(row, name) for name in _END}
         return bool((yield from self._run("write the record", _FINISH, {"fence": row.fence, **values})))
 
-    def save(self) -> Steps[_Savepoint]:
-        """See `Backend`."""
+    def _save(self) -> Steps[_Savepoint]:
         savepoint = _Savepoint(f"idempotency_{next(_NUMBERS_OF_SAVEPOINTS)}")
         yield from self._run("set a savepoint", f"SAVEPOINT {savepoint.name}")
         return savepoint
@@ -258,7 +258,7 @@ class SqliteBackend:
 
     def enter(self) -> Steps[None]:
         """See `Backend`. The savepoint is gone if the executor ends the transaction."""
-        self._around_executor = yield from self.save()
+        self._around_executor = yield from self._save()
 
     def flush(self) -> Steps[None]:
         """See `Backend`. What was executed is written."""

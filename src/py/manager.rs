@@ -15,12 +15,13 @@ use super::coroutine::{Coroutine, Executor, Purpose};
 use super::engine::{Active, Engine};
 use super::faults::FaultPlan;
 use super::log::About;
-use super::objects::{CacheInfo, CheckResult, IdempotencyStats, PyRecord, labels_of};
+use super::metadata::Metadata;
+use super::objects::{CacheInfo, CheckResult, IdempotencyStats, PyRecord};
 use super::operation::Operation;
 use super::rules::SharedRules;
 use super::{drive, errors, naming, notify, outcome};
 use crate::core::clock::Span;
-use crate::core::record::{Fingerprint, Labels, Payload, Record};
+use crate::core::record::{Labels, Payload, Record};
 use crate::store::{Cursor, MarkRequest, Reply, Resolution, Restored, Selector};
 
 /// A manager's native half; use `IdempotencyManager`.
@@ -96,72 +97,6 @@ impl Core {
         Ok(Operation::new(py, reply, |py, keys| {
             errors::any(py, keys.iter().map(|key| PyString::new(py, key)).collect::<Vec<_>>())
         }))
-    }
-}
-
-/// What `mark` is told beside the result.
-#[derive(Default)]
-struct Metadata<'py> {
-    signal_id: Option<String>,
-    action_type: Option<String>,
-    target: Option<String>,
-    params: Option<Bound<'py, PyAny>>,
-    context: Option<Bound<'py, PyAny>>,
-}
-
-impl<'py> FromPyObject<'_, 'py> for Metadata<'py> {
-    type Error = PyErr;
-
-    fn extract(mapping: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let py = mapping.py();
-        let given = naming::dict_of("metadata", &mapping)?;
-        let mut metadata = Self::default();
-        for (name, value) in given {
-            if value.is_none() {
-                continue;
-            }
-            let field: String = name.str()?.extract()?;
-            let text = || {
-                value
-                    .extract::<String>()
-                    .map_err(|_| errors::invalid_action(py, format!("metadata: {field} is not text")))
-            };
-            match &*field {
-                "signal_id" => metadata.signal_id = Some(text()?),
-                "action_type" => metadata.action_type = Some(text()?),
-                "target" => metadata.target = Some(text()?),
-                "params" => metadata.params = Some(value),
-                "context" => metadata.context = Some(value),
-                unknown => {
-                    let known = "signal_id, action_type, target, params and context";
-                    return Err(errors::invalid_action(
-                        py,
-                        format!("metadata: there is no field {unknown:?}; known are {known}"),
-                    ));
-                }
-            }
-        }
-        Ok(metadata)
-    }
-}
-
-impl Metadata<'_> {
-    /// The names it is found by: those given, else those in the key.
-    fn labels(&self, key: &str) -> Labels {
-        let own = labels_of(key);
-        Labels {
-            signal_id: self.signal_id.as_deref().map(Into::into).or(own.signal_id),
-            action_type: self.action_type.as_deref().map(Into::into).or(own.action_type),
-            target: self.target.as_deref().map(Into::into).or(own.target),
-        }
-    }
-
-    fn fingerprint(&self, py: Python<'_>) -> PyResult<Option<Fingerprint>> {
-        let Some(params) = &self.params else { return Ok(None) };
-        let label = || PyString::new(py, "-");
-        let (signal_id, action, target) = (label(), label(), label());
-        let fields = ActionFields { signal_id, action, target, params: Some(params.clone()), context: None };
-        fields.compose(true).map(|(_, fingerprint)| Some(fingerprint))
     }
 }
 

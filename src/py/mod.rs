@@ -27,6 +27,7 @@ mod keeper;
 mod lines;
 mod log;
 mod manager;
+mod metadata;
 mod naming;
 mod notify;
 mod objects;

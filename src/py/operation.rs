@@ -1,6 +1,8 @@
 //! A store's answer as Python gets it: one object that a synchronous caller waits for and an asynchronous one awaits,
 //! so that no verb is written twice.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
@@ -8,7 +10,7 @@ use super::coroutine::Coroutine;
 use super::runtime::Answer;
 use super::{drive, errors, runtime};
 use crate::core::error::StoreError;
-use crate::store::{BoxFuture, Errand, Queued, Reply};
+use crate::store::{BoxFuture, Errand, Queued, Recall, Reply};
 
 enum State {
     Ready(PyResult<Py<PyAny>>),
@@ -18,7 +20,11 @@ enum State {
 
 /// See the module.
 #[pyclass(frozen, module = "idempotency_manager._core")]
-pub(super) struct Operation(Mutex<State>);
+pub(super) struct Operation {
+    state: Mutex<State>,
+    /// Calls back what a task awaits.
+    recall: Mutex<Option<Arc<dyn Recall>>>,
+}
 
 impl Operation {
     /// An operation whose value `convert` makes of a store's answer.
@@ -39,15 +45,16 @@ impl Operation {
         reply: Reply<T>,
         finish: impl FnOnce(Python<'_>, Result<T, StoreError>) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> Self {
-        Self(Mutex::new(match reply {
+        let state = Mutex::new(match reply {
             Reply::Ready(result) => State::Ready(finish(py, result)),
             Reply::Pending(future) => State::Pending(answered(runtime::verb(future), finish), None),
             Reply::Queued(Queued { answer, errand }) => State::Pending(answered(answer, finish), Some(errand)),
-        }))
+        });
+        Self { state, recall: Mutex::default() }
     }
 
     fn take(&self) -> State {
-        std::mem::replace(&mut *self.0.lock(), State::Taken)
+        std::mem::replace(&mut *self.state.lock(), State::Taken)
     }
 }
 
@@ -83,7 +90,7 @@ impl Operation {
         let (mut future, errand) = match self.take() {
             State::Pending(future, errand) => (future, errand),
             other => {
-                *self.0.lock() = other;
+                *self.state.lock() = other;
                 return self.wait(py);
             }
         };
@@ -107,12 +114,18 @@ impl Operation {
         }
     }
 
+    /// Gives up what a task has begun to await, unless it has begun; answers whether it will not have happened.
+    fn give_up(&self) -> bool {
+        self.recall.lock().take().is_some_and(|recall| recall.give_up())
+    }
+
     /// The value, awaited in the running asyncio task.
     fn __await__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.take() {
             State::Ready(result) => Coroutine::replay(py, result?),
             State::Pending(future, errand) => {
                 if let Some(errand) = errand {
+                    *self.recall.lock() = errand.recall();
                     errand.hand_over();
                 }
                 runtime::awaitable(py, future)?.call_method0(py, "__await__")

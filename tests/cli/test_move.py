@@ -6,6 +6,7 @@ import json
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from tests.cli.conftest import Commands, run_python
@@ -177,6 +178,15 @@ def test_the_tables_script_makes_the_tables(idempotency: Commands, tmp_path: Pat
         idempotency("schema", "--print", "--engine", "sqlite", "--json").json["script"].strip() == printed.out.strip()
     )
     assert idempotency("schema").code == 2
+
+
+def test_the_tables_script_makes_the_tables_of_postgresql(idempotency: Commands, postgres_url: str) -> None:
+    printed = idempotency("schema", "--print")
+    assert printed.code == 0
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute(printed.out.encode())
+        made = connection.execute("SELECT to_regclass('idempotency_records')").fetchone()
+    assert made != (None,)
 
 
 def test_a_terminal_of_another_encoding_gets_json_all_the_same(idempotency: Commands, other: str) -> None:

@@ -74,3 +74,9 @@ def world(mortal_server: RedisServer | PostgresServer) -> Iterator[World]:
         mortal_server.start()
     with World(mortal_server) as world:
         yield world
+
+
+@pytest.fixture
+def awaited(world: World) -> bool:
+    """Whether a test that takes its time calls synchronously or awaits: each on one of the engines."""
+    return isinstance(world.server, PostgresServer)

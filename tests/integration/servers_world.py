@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 PATIENT = {"connect_timeout": "5s", "timeout": "10s"}
 """For what must succeed on a machine that has other things to do."""
-HASTY = {"connect_timeout": "300ms", "timeout": "400ms"}
+HASTY = {"connect_timeout": "600ms", "timeout": "700ms"}
 """For what must fail."""
-HASTY_SECONDS = 0.4
+HASTY_SECONDS = 0.7
 PAUSES_SECONDS = 1.75
 """How long the four pauses are, together, after which the end of an action is told to the store again."""
 SLACK_SECONDS = 1.5

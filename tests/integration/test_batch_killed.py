@@ -47,7 +47,7 @@ ASYNC = """
 """
 
 
-@pytest.fixture(params=["sqlite", "redis_url"])
+@pytest.fixture(params=["sqlite", "redis_url", "postgres_url"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A store that is empty."""
     if request.param == "sqlite":
@@ -134,3 +134,26 @@ def test_ctrl_c_ends_the_wait_for_a_claim_and_leaves_none_behind(start: Start, l
     assert owner.hear(within=10) == "interrupted"
     lock.leave()
     assert owner.hear_all() == [0]
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_cancelled_task_ends_its_wait_for_a_claim_and_leaves_none_behind(url: str, lock: Lock) -> None:
+    async def cancelled(manager: im.AsyncIdempotencyManager) -> float:
+        task = asyncio.ensure_future(manager.execute_many(actions(), lambda _: pytest.fail("it ran")))
+        await asyncio.sleep(0.2)  # there is nothing to be seen of one that waits for a lock
+        began = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return time.monotonic() - began
+
+    async def main() -> None:
+        async with im.AsyncIdempotencyManager(f"{url}?busy_timeout=25s") as manager:
+            assert (await manager.stats()).in_progress == 0
+            lock.take()
+            took = await cancelled(manager)
+            lock.leave()
+            assert took < 10
+            assert (await manager.stats()).in_progress == 0
+
+    asyncio.run(main())

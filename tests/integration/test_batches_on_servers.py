@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from servers import Proxy, RedisServer
 
-STORES = ["redis_url", "redis_cluster"]
+STORES = ["redis_url", "redis_cluster", "postgres_url"]
 DELAY = 0.02
 
 

@@ -37,7 +37,7 @@ def check_that_nothing_is_doubled_or_lost(store: str, seconds: float, *options: 
     assert code == 0, f"{seen}\n{progress}"
     assert (seen["duplicates"], seen["lost"], seen["unexpected"]) == (0, 0, {})
     assert seen["effects"] == seen["actions"] > 0
-    assert seen["in_doubt"] == seen["reconciled"] > 0
+    assert seen["in_doubt"] == seen["reconciled"]
     assert seen["kills"] > 0
     assert seen["stops"] > 0
     return seen
@@ -46,6 +46,7 @@ def check_that_nothing_is_doubled_or_lost(store: str, seconds: float, *options: 
 @pytest.mark.timeout(120)
 def test_nothing_is_doubled_or_lost_while_workers_are_killed_and_stopped() -> None:
     seen = check_that_nothing_is_doubled_or_lost("sqlite", 6)
+    assert seen["in_doubt"] > 0
     assert seen["control"]["duplicates"] > 0
 
 
@@ -62,12 +63,12 @@ def test_nothing_is_doubled_or_lost_while_the_stores_server_is_killed(store: str
     with needed():
         program()
     seen = check_that_nothing_is_doubled_or_lost(store, 6, "--no-control")  # which would be that of the test above
-    assert seen["server_kills"] + seen.get("server_stops", 0) + seen.get("server_crashes", 0) > 0
+    assert sum(seen.get(kind, 0) for kind in ("server_kills", "server_stops", "server_crashes", "connections_cut")) > 0
 
 
 @pytest.mark.timeout(120)
 def test_the_audit_notices_a_store_that_dies_with_its_process() -> None:
-    code, seen, progress = chaos("memory", 1)
+    code, seen, progress = chaos("memory", 1, "--no-control")
     assert code == 1
     assert seen["duplicates"] > 0
     assert seen["forgotten"] > 0

@@ -28,7 +28,6 @@ from tests.integration.servers_world import (
     HASTY_SECONDS,
     NOT_RECORDED_SECONDS,
     PATIENT,
-    PAUSES_SECONDS,
     Effect,
     Wire,
     World,
@@ -65,16 +64,15 @@ class TestNoServerAtTheStart:
         text = refused(
             lambda: run(world.manager(url), effect, awaited=awaited), effect, f"127.0.0.1:{port}", within=HASTY_SECONDS
         )
-        assert re.search(r"is it running|start|reach", text), text
+        assert re.search(r"is (it|the server) running", text), text
 
-    @both
     @pytest.mark.parametrize("black_hole", [full_backlog, silent])
     def test_one_that_says_nothing_is_given_up_in_time(
         self, world: World, black_hole: Callable[[], Any], *, awaited: bool
     ) -> None:
         effect = Effect()
         with black_hole() as port:
-            url = with_parts(world.server.url, port=port, **HASTY)
+            url = with_parts(world.server.url, port=port, connect_timeout="150ms", timeout="200ms")
             refused(lambda: run(world.manager(url), effect, awaited=awaited), effect, str(port))
 
     def test_a_name_that_does_not_exist_is_shown(self, world: World) -> None:
@@ -94,7 +92,6 @@ class TestNoServerAtTheStart:
         assert effect.count == 1
         assert "without protection" in caplog.text
 
-    @both
     def test_a_manager_finds_a_server_that_starts_later(self, world: World, *, awaited: bool) -> None:
         url = world.url(**PATIENT)
         world.server.kill()
@@ -112,7 +109,6 @@ class TestNoServerAtTheStart:
 
 
 class TestAServerThatIsGoneBeforeTheClaim:
-    @both
     def test_nothing_runs_and_the_same_manager_finds_it_when_it_is_back(self, world: World, *, awaited: bool) -> None:
         manager = world.manager()
         works(manager, "before", awaited=awaited)
@@ -125,7 +121,6 @@ class TestAServerThatIsGoneBeforeTheClaim:
         assert run(manager, kept, awaited=awaited, name="before") == "before"
         assert kept.count == 0
 
-    @both
     def test_a_black_hole_ends_in_time_and_is_forgotten_when_it_is_mended(self, world: World, *, awaited: bool) -> None:
         wire = world.wire()
         manager = world.manager(world.url(wire, **HASTY))
@@ -141,7 +136,6 @@ class TestAServerThatIsGoneBeforeTheClaim:
         assert run(manager, effect, awaited=awaited, name="lost") == "done"
         assert effect.count == 1
 
-    @both
     def test_a_claim_whose_answer_comes_too_late_is_given_back(self, world: World, *, awaited: bool) -> None:
         wire = world.wire()
         manager = world.manager(world.url(wire, **HASTY))
@@ -188,11 +182,10 @@ class TestAServerThatIsGoneBeforeTheClaim:
 
 
 class TestAServerThatIsGoneAfterTheEffect:
-    @both
     def test_the_error_carries_the_result_and_the_action_ends_in_doubt(self, world: World, *, awaited: bool) -> None:
-        manager = world.manager(world.url(**PATIENT), lease="1s")
+        manager = world.manager(world.url(**HASTY), lease="1s")
         effect = Effect({"id": 7}, world.server.kill)
-        with at_most(PAUSES_SECONDS + 5), pytest.raises(ResultNotRecordedError) as caught:
+        with at_most(NOT_RECORDED_SECONDS), pytest.raises(ResultNotRecordedError) as caught:
             run(manager, effect, awaited=awaited)
         assert caught.value.result == {"id": 7}
         assert str(world.server.port) in str(caught.value)
@@ -205,7 +198,6 @@ class TestAServerThatIsGoneAfterTheEffect:
         assert run(manager, effect, awaited=awaited) == {"id": 7}
         assert effect.count == 1
 
-    @both
     def test_it_is_recorded_if_the_server_is_back_in_time(self, world: World, *, awaited: bool) -> None:
         manager = world.manager()
         effect = Effect("kept", world.server.kill)
@@ -216,34 +208,26 @@ class TestAServerThatIsGoneAfterTheEffect:
         assert run(world.manager(), effect, awaited=awaited) == "kept"
         assert effect.count == 1
 
-    def test_a_black_hole_ends_in_time(self, world: World) -> None:
-        wire = world.wire()
-        manager = world.manager(world.url(wire, **HASTY))
-        effect = Effect("card 7", wire.black_hole)
-        with at_most(NOT_RECORDED_SECONDS), pytest.raises(ResultNotRecordedError) as caught:
-            run(manager, effect, awaited=True)
-        assert caught.value.result == "card 7"
-        wire.pass_everything()
-
-    def test_a_black_hole_that_ends_soon_loses_nothing(self, world: World) -> None:
+    def test_a_black_hole_that_ends_soon_loses_nothing(self, world: World, *, awaited: bool) -> None:
         wire = world.wire()
         manager = world.manager(world.url(wire, **HASTY))
         effect = Effect("kept", wire.black_hole)
         helper = threading.Timer(1.0, wire.pass_everything)
         helper.start()
-        assert run(manager, effect, awaited=True) == "kept"
+        assert run(manager, effect, awaited=awaited) == "kept"
         helper.join()
-        assert run(manager, effect, awaited=True) == "kept"
+        assert run(manager, effect, awaited=awaited) == "kept"
         assert effect.count == 1
 
-    def test_a_result_whose_acknowledgement_comes_too_late_is_there(self, world: World) -> None:
+    def test_a_result_whose_acknowledgement_comes_too_late_is_there(self, world: World, *, awaited: bool) -> None:
         wire = world.wire()
         manager = world.manager(world.url(wire, **HASTY))
+        works(manager, "before")  # has been there: what is asked now is asked in one message
         with contextlib.ExitStack() as held:
             effect = Effect("kept", lambda: held.enter_context(wire.hold_answers()))
             with at_most(NOT_RECORDED_SECONDS), pytest.raises(ResultNotRecordedError):
-                run(manager, effect, awaited=False)
-        assert run(world.manager(), effect, awaited=False) == "kept"
+                run(manager, effect, awaited=awaited)
+        assert run(world.manager(), effect, awaited=awaited) == "kept"
         assert effect.count == 1
 
     def test_a_lease_lives_through_a_restart_that_is_shorter(self, world: World) -> None:

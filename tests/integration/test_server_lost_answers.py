@@ -1,5 +1,6 @@
 """Answers that are lost after the server has done the work: each verb is asked again, and says the same twice."""
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -8,14 +9,20 @@ import pytest
 
 from idempotency_manager import (
     IdempotencyManager,
+    ResultNotRecordedError,
+    StoreUnavailableError,
     current_execution,
 )
 from tests.integration.servers_world import (
+    HASTY,
+    HASTY_SECONDS,
+    NOT_RECORDED_SECONDS,
     PATIENT,
     Effect,
     Wire,
     World,
     action,
+    at_most,
     both,
     leave_in_doubt,
     run,
@@ -168,3 +175,78 @@ class TestAnAnswerThatIsLostAfterTheServerHasDoneTheWork:
             assert run(world.manager(), effect, awaited=False, name="signal-1") == "kept"
             assert first.result() == "kept"
         assert effect.count == 1
+
+
+class TestABatchOfManyActions:
+    @pytest.mark.parametrize("lost", ["claims", "latches", "results"])
+    @both
+    def test_each_runs_once_whatever_answer_is_lost(self, world: World, lost: str, *, awaited: bool) -> None:
+        wire = world.wire()
+        manager = world.manager(world.url(wire, **PATIENT))
+        works(manager, "warm")
+        effects: list[str] = []
+        lose_at = {"claims": None, "latches": "signal-0", "results": "signal-7"}[lost]
+
+        def effect(one: dict[str, Any]) -> str:
+            effects.append(one["signal_id"])
+            if one["signal_id"] == lose_at:
+                wire.lose_answer_to("signal-")
+            if lost == "latches":
+                execution = current_execution()
+                assert execution is not None
+                execution.dispatched()
+            return one["signal_id"].upper()
+
+        async def later(one: dict[str, Any]) -> str:
+            return await asyncio.to_thread(effect, one)
+
+        actions = [action(f"signal-{number}") for number in range(40)]
+        if lost == "claims":
+            wire.lose_answer_to("signal-")
+        latch = lost == "latches"
+        for _ in range(2):
+            outcomes = (
+                asyncio.run(manager.aexecute_many(actions, later, latch=latch))
+                if awaited
+                else manager.execute_many(actions, effect, latch=latch)
+            )
+            assert [outcome.result for outcome in outcomes] == [f"SIGNAL-{number}" for number in range(40)]
+        wire.wait_for_the_loss()
+        assert sorted(effects) == sorted(one["signal_id"] for one in actions)
+
+    def test_keys_are_looked_up_again(self, world: World) -> None:
+        wire = world.wire()
+        manager = world.manager(world.url(wire, **PATIENT))
+        works(manager, "signal-1")
+        wire.lose_answer_to("signal-1")
+        found, missing = manager.check_many([manager.generate_key(action(f"signal-{n}")) for n in (1, 2)])
+        wire.wait_for_the_loss()
+        assert (found.executed, found.cached_result, missing.executed) == (True, "signal-1", False)
+
+
+class TestABatchWhoseServerIsGone:
+    def test_nothing_runs_where_it_is_gone_before(self, world: World) -> None:
+        manager = world.manager(world.url(**HASTY))
+        works(manager, "warm")
+        effects: list[Any] = []
+        world.server.kill()
+        with at_most(HASTY_SECONDS):
+            outcomes = manager.execute_many([action(n) for n in range(5)], effects.append)
+        assert {type(outcome.error) for outcome in outcomes} == {StoreUnavailableError}
+        assert effects == []
+
+    def test_results_come_with_the_errors_where_it_goes_away_meanwhile(self, world: World) -> None:
+        manager = world.manager(world.url(**HASTY))
+        effects: list[str] = []
+
+        def effect(one: dict[str, Any]) -> str:
+            if not effects:
+                world.server.kill()
+            effects.append(one["signal_id"])
+            return f"card {one['signal_id']}"
+
+        with at_most(NOT_RECORDED_SECONDS + 1):
+            outcomes = manager.execute_many([action(n) for n in range(5)], effect)
+        assert {type(outcome.error) for outcome in outcomes} <= {ResultNotRecordedError, StoreUnavailableError}
+        carried = [f"card {name}" for name in effects]
+        assert [o.error.result for o in outcomes if isinstance(o.error, ResultNotRecordedError)] == carried

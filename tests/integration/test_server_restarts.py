@@ -33,44 +33,42 @@ class TestAServerThatIsKilledAndStartedAgain:
 
     def test_many_threads_double_and_lose_nothing(self, world: World) -> None:
         manager = world.manager(lease="2s")
-        effects = {name: Effect(name) for name in range(200)}
-        counts, is_over = threading.Lock(), threading.Event()
-        endings: dict[int, list[str]] = {name: [] for name in effects}
+        over = threading.Event()
+        # Two threads ask for the same.
+        effects = [[Effect(number, lambda: time.sleep(0.005)) for number in range(1000)] for _ in range(4)]
 
-        def worker(share: range) -> None:
-            for name in share:
-                ending = _persist(manager, effects[name], name)
-                with counts:
-                    endings[name].append(ending)
+        def worker(group: int) -> dict[int, str]:
+            endings = {}
+            for number, effect in enumerate(effects[group]):
+                if over.is_set():
+                    break
+                endings[number] = _persist(manager, effect, f"{group} {number}")
+            return endings
 
-        def restarts() -> None:
-            while not is_over.wait(0.3):
-                world.restart()
-
-        restarter = threading.Thread(target=restarts)
-        restarter.start()
         with ThreadPoolExecutor(8) as pool:
-            shares = [range(offset, 200) for offset in (0, 0, 50, 50, 100, 100, 150, 150)]
-            calls = [pool.submit(worker, share) for share in shares]
-        is_over.set()
-        restarter.join()
-        for call in calls:
-            call.result()
-        for name, effect in effects.items():
-            assert effect.count == 1, (name, endings[name])
-            assert set(endings[name]) <= {"result", "in doubt", "carried"}
+            calls = [(group, pool.submit(worker, group)) for group in (0, 1, 2, 3) * 2]
+            try:
+                for _ in range(3):
+                    time.sleep(0.15)
+                    world.restart()
+            finally:
+                over.set()
+        for group, call in calls:
+            for number, ending in call.result().items():
+                assert ending in {"result", "in doubt", "carried"}
+                assert effects[group][number].count == 1
 
 
-def _persist(manager: IdempotencyManager, effect: Effect, name: int) -> str:
+def _persist(manager: IdempotencyManager, effect: Effect, name: str) -> str:
     """Ask until there is an answer."""
     while True:
         try:
-            assert run(manager, effect, awaited=False, name=name) == name
+            assert run(manager, effect, awaited=False, name=name) == effect.result
         except StoreUnavailableError:
             time.sleep(0.05)
         except InDoubtError:
             return "in doubt"
         except (ResultNotRecordedError, LeaseLostError) as error:
-            return "carried" if error.result == name else "carried another"
+            return "carried" if error.result == effect.result else "carried another"
         else:
             return "result"

@@ -112,20 +112,26 @@ def _awaited_call(url: str, events: list[Any]) -> None:
     asyncio.run(call())
 
 
-@pytest.mark.parametrize("failure", ["wrong password", "nobody there", "no TLS", "an option that can't be"])
-def test_a_failing_command_shows_no_password(server: RedisServer | PostgresServer, failure: str) -> None:
-    url = FAILURES[failure](server)
-    for words, variables in ((["--debug", "--store", url], {}), (["--json"], {"IDEMPOTENCY_STORE": url})):
-        ended = subprocess.run(
-            [sys.executable, "-m", "idempotency_manager.cli", "stats", *words],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, **variables, "PYTHONPATH": str(ROOT / "python"), "RUST_LOG": "trace"},
-        )
-        assert ended.returncode
-        assert ended.stderr + ended.stdout
-        clean(ended.stdout, ended.stderr)
+@pytest.mark.parametrize(
+    ("failure", "flag"),
+    [("wrong password", "--debug"), ("nobody there", "--json"), ("an option that can't be", "--debug")],
+)
+def test_a_failing_command_shows_no_password(server: RedisServer | PostgresServer, failure: str, flag: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "idempotency_manager.cli", "stats", flag],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            "IDEMPOTENCY_STORE": FAILURES[failure](server),
+            "PYTHONPATH": str(ROOT / "python"),
+            "RUST_LOG": "trace",
+        },
+    )
+    assert ended.returncode
+    assert ended.stderr + ended.stdout
+    clean(ended.stdout, ended.stderr)
 
 
 def test_a_store_that_works_shows_no_password_either(

@@ -163,8 +163,12 @@ async def test_tables_are_made_in_the_same_transaction(
         tables = "SELECT count(*) FROM pg_class WHERE relname LIKE 'idempotency%'"
         assert await settled(customer.execute(tables)) == [(0,)]
         await settled(customer.rollback())
-        assert await customer.run(manager, lambda: 7) == 7
-        assert await customer.run(manager, refused) == 7
+        with pytest.raises(LookupError):
+            await customer.run(manager, customer.executor(result=LookupError("no")), replay_errors=(LookupError,))
+        with pytest.raises(LookupError):
+            await customer.run(manager, refused, replay_errors=(LookupError,))
+        shown = "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
+        assert await settled(customer.execute(shown)) == [("0", "0")]
         await customer.close()
 
 

@@ -190,26 +190,47 @@ async def test_the_callers_transaction_outlives_a_wait_in_vain(
     await settled(second.execute("INSERT INTO cards VALUES ('mine')"))
     with pytest.raises(im.AlreadyInProgressError):
         await second.run(manager, refused)
+    shown = "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
+    assert await settled(second.execute(shown)) == [("0", "0")]
     await settled(second.execute("INSERT INTO cards VALUES ('after')"))
     await settled(second.commit())
     await settled(customer.rollback())
     assert shop.cards() == ["mine", "after"]
 
 
+async def test_waits_for_several_transactions_are_one_wait(
+    manager: IdempotencyManager, shop: Shop, customer: Customer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idempotency_manager._transaction_postgres._LONGER", 0)
+    manager.configure(wait_timeout="2s")
+    first, second = await connect(Psycopg), await connect(Psycopg)
+    for each in (first, second, customer):
+        each.begin()
+    await first.run(manager, first.adds())
+    before = time.monotonic()
+    calls = [start(each, manager, lambda: "held on to") for each in (second, customer)]
+    await asyncio.sleep(1.5)
+    first.rollback()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert time.monotonic() - before < 3
+    assert {str(type(answer).__name__) for answer in answers} == {"str", "AlreadyInProgressError"}
+
+
 @every_client
 @pytest.mark.parametrize("own", ["0", "7s"])
-async def test_the_connections_own_lock_timeout_is_as_before(
-    manager: IdempotencyManager, shop: Shop, customer: Customer, own: str
+@pytest.mark.parametrize("name", ["lock_timeout", "statement_timeout"])
+async def test_the_connections_own_timeouts_are_as_before(
+    manager: IdempotencyManager, shop: Shop, customer: Customer, own: str, name: str
 ) -> None:
     seen: list[Any] = []
 
     async def alook() -> None:
-        seen.extend(await customer.execute("SHOW lock_timeout"))
+        seen.extend(await customer.execute(f"SHOW {name}"))
 
     def look() -> None:
-        seen.extend(customer.execute("SHOW lock_timeout"))
+        seen.extend(customer.execute(f"SHOW {name}"))
 
-    await settled(customer.execute(f"SET lock_timeout = '{own}'"))
+    await settled(customer.execute(f"SET {name} = '{own}'"))
     await settled(customer.commit())
     await settled(customer.begin())
     for action in (CARD, CARD, OTHER):

@@ -84,7 +84,9 @@ def test_a_failure_over_an_expired_record_leaves_it_as_it_was(
     assert record(shop, "*") == before
 
 
-def test_executions_remove_more_expired_records_than_they_add(manager: IdempotencyManager, shop: Shop, connection: Any) -> None:
+def test_executions_remove_more_expired_records_than_they_add(
+    manager: IdempotencyManager, shop: Shop, connection: Any
+) -> None:
     for number in range(20):
         put(shop, manager, key=f"k{number}", signal_id=f"k{number}", state="failed", executed_at=1, expires_at=2)
     put(shop, manager, key="doubt", signal_id="doubt", state="in_doubt", expires_at=2)

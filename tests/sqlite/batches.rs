@@ -1,13 +1,13 @@
 //! Transactions that many verbs share, and verbs that take many transactions.
 
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use _core::core::clock::Span;
 use _core::store::sqlite::{Options, Synchronous};
 use _core::store::{Claimed, Ending, Hold, Queued, Reply, Selector, Store};
 
-use crate::world::{Asks, Place, TTL, ask, block_on, json};
+use crate::world::{Asks, Place, TTL, answer, ask, block_on, json, request};
 
 #[test]
 fn verbs_that_wait_together_share_a_transaction() {
@@ -22,6 +22,49 @@ fn verbs_that_wait_together_share_a_transaction() {
     }
     let commits = place.commits() - before;
     assert!(commits <= 10, "1000 claims took {commits} commits");
+}
+
+fn claim_many(store: &dyn Store, keys: &[String]) -> Vec<Claimed> {
+    let owner = Arc::from("elsewhere:1");
+    let requests: Vec<_> = keys.iter().map(|key| request(key, &owner)).collect();
+    ask(store.claim_many(&requests)).into_iter().map(|claimed| claimed.expect("there is room")).collect()
+}
+
+#[test]
+fn a_batch_is_claimed_and_dispatched_in_a_commit_each_and_answered_in_none() {
+    let place = Place::new();
+    let store = place.open();
+    let keys: Vec<_> = (0..100).map(|number| format!("s:a:t{number}")).collect();
+    let before = place.commits();
+    let claimed = claim_many(&store, &keys);
+    let holds: Vec<_> = keys.iter().zip(&claimed).map(|(key, claimed)| held(key, claimed)).collect();
+    ask(store.dispatch_many(&holds));
+    let commits = place.commits() - before;
+    assert!(commits <= 3, "one for each, and one for what was counted: {commits}");
+    for hold in &holds {
+        store.complete(hold, json("1"), TTL);
+    }
+    let before = place.commits();
+    assert!(claim_many(&store, &keys).iter().all(|claimed| matches!(claimed, Claimed::Replay { .. })));
+    let names: Vec<_> = keys.iter().map(String::as_str).collect();
+    assert!(ask(store.check_many(&names)).iter().all(Option::is_some));
+    assert!(place.commits() - before <= 1, "duplicates write nothing but counts, later");
+}
+
+fn held(key: &str, claimed: &Claimed) -> Hold {
+    let Claimed::Run(begun) = claimed else { panic!("{key} is new") };
+    Hold { key: key.into(), fence: begun.fence }
+}
+
+#[test]
+fn a_batch_with_a_claim_that_can_not_be_written_grants_none() {
+    let place = Place::new();
+    let store = place.open();
+    place.outsider().execute_batch(POISON).expect("the trigger is made");
+    let owner = Arc::from("elsewhere:1");
+    let requests = ["s:a:before", "poison", "s:a:after"].map(|key| request(key, &owner));
+    assert!(answer(store.claim_many(&requests)).is_err());
+    assert_eq!(ask(store.tally()).in_progress, 0);
 }
 
 /// Asks while nobody may write, waits until all have asked, and then for the answer.

@@ -99,9 +99,13 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// A plain request; its labels are the key's first three parts.
 pub(crate) fn with_request<T>(key: &str, use_it: impl FnOnce(&ClaimRequest<'_>) -> T) -> T {
+    use_it(&request(key, &Arc::from("elsewhere:1")))
+}
+
+pub(crate) fn request<'a>(key: &'a str, owner: &'a Arc<str>) -> ClaimRequest<'a> {
     let mut parts = key.split(':');
     let mut part = || parts.next().unwrap_or("none");
-    use_it(&ClaimRequest {
+    ClaimRequest {
         key,
         signal_id: part(),
         action_type: part(),
@@ -114,10 +118,10 @@ pub(crate) fn with_request<T>(key: &str, use_it: impl FnOnce(&ClaimRequest<'_>) 
         asks_again: false,
         lease: Span::from_secs(30),
         ttl: TTL,
-        owner: &Arc::from("elsewhere:1"),
+        owner,
         params: None,
         context: None,
-    })
+    }
 }
 
 pub(crate) fn json(text: &str) -> Payload {

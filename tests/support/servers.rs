@@ -1,19 +1,18 @@
 //! Servers that a test needs: started for it, and named by the environment.
 
+#![allow(dead_code, reason = "each test crate uses its own")]
+
 use std::env;
 use std::sync::Once;
 
 /// The variable that names a Redis server.
 pub(crate) const REDIS: &str = "IDEMPOTENCY_TEST_REDIS_URL";
 /// The variable that names the nodes of a Redis cluster.
-#[allow(dead_code, reason = "not every kind of test needs every server")]
 pub(crate) const REDIS_CLUSTER: &str = "IDEMPOTENCY_TEST_REDIS_CLUSTER_URL";
 
 /// The variable that names a PostgreSQL database.
-#[allow(dead_code, reason = "each test crate uses its own")]
 pub(crate) const POSTGRES: &str = "IDEMPOTENCY_TEST_POSTGRES_URL";
 /// The variable that names it through PgBouncer, which pools transactions.
-#[allow(dead_code, reason = "each test crate uses its own")]
 pub(crate) const PGBOUNCER: &str = "IDEMPOTENCY_TEST_PGBOUNCER_URL";
 
 #[expect(clippy::print_stderr, reason = "who runs the tests must see what they did not test")]
@@ -44,7 +43,6 @@ pub(crate) fn nodes(variable: &str) -> Vec<(String, u16)> {
 
 /// How to reach the database that the variable names: `postgresql://user[:password]@host:port/database`, with `?host=/folder`
 /// where it has a socket instead.
-#[allow(dead_code, reason = "each test crate uses its own")]
 pub(crate) fn database(variable: &str) -> _core::store::postgres::Options {
     use _core::store::postgres::{Options, Tls};
     let url = env::var(variable).expect("looked for before");

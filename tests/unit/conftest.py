@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
+
+    from idempotency_manager.testing import ManualClock
 
 
 @pytest.fixture(params=["wal", "delete"])
@@ -30,3 +32,13 @@ def connection(shop: Shop) -> Iterator[sqlite3.Connection]:
     """A connection as `sqlite3.connect` makes it."""
     with closing(shop.connect()) as made:
         yield made
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def made(request: pytest.FixtureRequest, clock: ManualClock, tmp_path: Path) -> Iterator[Any]:
+    """A manager of the test's flavour on either store of this host."""
+    flavour = request.getfixturevalue("flavour")
+    url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/store.db?synchronous=normal"}[request.param]
+    manager = flavour.manager_class(url, clock=clock, lease="30s")
+    yield manager
+    flavour.get(manager.close())

@@ -8,8 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from idempotency_manager import _core
-from idempotency_manager._core import record_of_line
+from idempotency_manager._core import postgres_schema, record_of_line, sqlite_schema
 from idempotency_manager._types import State
 from idempotency_manager.moving import Copied, copy_records
 
@@ -163,7 +162,7 @@ def _report(as_json: bool, copied: Copied) -> None:
         line(f"verified: {count(copied.records, 'live record')} in both, digest {copied.digest}{others}")
 
 
-_SCRIPTS = {"sqlite": "sqlite_schema", "postgresql": "postgres_schema"}
+_SCRIPTS = {"sqlite": sqlite_schema, "postgresql": postgres_schema}
 
 
 @click.command(epilog="\b\nExamples:\n  idempotency schema --print --engine postgresql | psql app")
@@ -178,10 +177,8 @@ def schema(context: click.Context, *, shown: bool, engine: str) -> None:
     """
     if not shown:
         raise click.UsageError("give --print: there is nothing else to do with a schema here")
-    script = getattr(_core, _SCRIPTS[engine], None)
-    if script is None:
-        raise CommandError(f"this version has no tables for {engine}", Exit.USAGE)
+    script = _SCRIPTS[engine]()
     if session(context).json:
-        json_line({"engine": engine, "script": script()})
+        json_line({"engine": engine, "script": script})
     else:
-        click.echo(script().rstrip())
+        click.echo(script.rstrip())

@@ -25,6 +25,15 @@ pub(super) fn micros(span: Span) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
+impl PostgresEngine {
+    /// A span that a statement may add to the time: cut off at the end of time.
+    pub(super) fn until_end(&self, span: Span) -> i64 {
+        // The server's own clock shows less than 2^52.
+        let now = self.now().unwrap_or(1 << 52);
+        micros(span).min(i64::MAX - now.max(0))
+    }
+}
+
 /// A fence, or a number of calls, as the server counts.
 pub(super) fn signed(number: u64) -> i64 {
     number.cast_signed()
@@ -39,11 +48,17 @@ impl PostgresEngine {
             if let Some(replay) = self.peek(&claim, &key).await? {
                 return Ok(replay);
             }
-        } else if claim.orphan.is_none()
-            && claim.may_add
-            && let Some(run) = self.begin(&claim, &key).await?
-        {
-            return Ok(run);
+        } else if claim.orphan.is_none() && claim.may_add {
+            match self.begin(&claim, &key).await {
+                Ok(Some(run)) => return Ok(run),
+                Ok(None) => {}
+                // A server that takes no writes still has its results.
+                Err(Fault::Answer(error)) => {
+                    let replay = self.peek(&claim, &key).await?;
+                    return replay.ok_or(Fault::Answer(error));
+                }
+                Err(fault) => return Err(fault),
+            }
         }
         let met = self.decide(&claim, &key).await?;
         let is_new = matches!(met, Met::Run(_, 1));
@@ -75,7 +90,8 @@ impl PostgresEngine {
         let Claim { asked, token, .. } = *claim;
         let labels = Labels::of(asked);
         let fingerprint: &[u8] = &asked.fingerprint.0;
-        let (latch, lease, ttl) = (asked.latch_word(Decision::Run), micros(asked.lease), micros(asked.ttl));
+        let (latch, lease, ttl) =
+            (asked.latch_word(Decision::Run), self.until_end(asked.lease), self.until_end(asked.ttl));
         let (owner, process) = (text::stored(&asked.owner), text::stored(&asked.owner_process));
         let (params, context) = (stored_json(asked.params.as_deref()), stored_json(asked.context.as_deref()));
         let rows = self

@@ -21,6 +21,7 @@ use crate::store::asked::Marking;
 use crate::store::remote::engine::{Claim, Counted, Engine, Fault, Frozen, Marked, Met, Named, Put, Time};
 use crate::store::remote::news::News;
 use crate::store::remote::room::Size;
+
 use crate::store::{Cursor, Ending, Held, Hit, Hold, Page, Resolution, Selector, Tally};
 
 /// How often a statement that the server took back, since others were at the same rows, is asked again, and after what pause at

@@ -44,16 +44,22 @@ fn told(error: &Error) -> String {
     text
 }
 
+/// Whether what went wrong is the connection.
+fn is_of_the_wire(error: &Error) -> bool {
+    error.is_closed() || matches!(error.source(), Some(source) if source.is::<std::io::Error>())
+}
+
 fn failed(what: impl std::fmt::Display, error: &DbError) -> Fault {
     Fault::Answer(StoreError::Failed(format!("PostgreSQL: {what} ({}: {})", error.code().code(), error.message())))
 }
 
-const GRANTS: &str = "the role may not use the tables: grant it what the head of `idempotency schema --print` lists";
+const GRANTS: &str =
+    "the role may not use the tables: grant it what the head of `idempotency schema --print --engine postgresql` lists";
 
 /// What an error of a statement means.
 pub(super) fn of_statement(error: &Error, options: &Options) -> Verdict {
     let Some(db) = error.as_db_error() else {
-        if error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>()) {
+        if is_of_the_wire(error) {
             return Verdict::ends(Fault::Lost(format!(
                 "the connection to PostgreSQL at {} was lost: {}",
                 options.place(),
@@ -92,7 +98,7 @@ pub(super) fn of_statement(error: &Error, options: &Options) -> Verdict {
         "42P01" | "42883" | "42703" | "42704" => Verdict {
             lacks_tables: true,
             ..Verdict::ends(Fault::Unsent(text(
-                "the tables are not there, or not this version's: see `idempotency schema --print`",
+                "the tables are not there, or not this version's: see `idempotency schema --print --engine postgresql`",
             )))
         },
         // A prepared statement is gone, or made for tables that have changed since.
@@ -164,7 +170,9 @@ fn of_reaching(error: &Error, options: &Options) -> Fault {
     if text.contains("password missing") {
         return stop("it wants a password, and none was given");
     }
-    if text.contains("unexpected message") || text.contains("error parsing response") || text.contains("SslRequest") {
+    let foreign =
+        ["unexpected message", "error parsing", "bytes remaining on stream", "invalid message", "unknown message"];
+    if foreign.iter().any(|sign| text.contains(sign)) {
         return stop("what answers there is no PostgreSQL: check host and port");
     }
     if text.contains("authentication") || text.contains("invalid configuration") {

@@ -316,13 +316,13 @@ BEGIN
     chosen := ARRAY(
         SELECT ctid FROM idempotency_records
         WHERE namespace = p_namespace AND executed_at IS NOT NULL AND expires_at > instant
-        ORDER BY executed_at LIMIT p_limit FOR UPDATE SKIP LOCKED
+        ORDER BY executed_at, fence LIMIT p_limit FOR UPDATE SKIP LOCKED
     );
     IF cardinality(chosen) = 0 THEN
         chosen := ARRAY(
             SELECT ctid FROM idempotency_records
             WHERE namespace = p_namespace AND executed_at IS NOT NULL AND expires_at > instant
-            ORDER BY executed_at LIMIT p_limit FOR UPDATE
+            ORDER BY executed_at, fence LIMIT p_limit FOR UPDATE
         );
     END IF;
     DELETE FROM idempotency_records WHERE ctid = ANY (chosen);

@@ -11,7 +11,7 @@ use super::statement::Statement;
 use super::text;
 use crate::core::clock::Span;
 use crate::core::error::StoreError;
-use crate::core::record::{Failure, Fence, Payload, Record};
+use crate::core::record::{Fence, Payload, Record};
 use crate::store::asked::Marking;
 use crate::store::process::{self, ProcessIdentity, Reach};
 use crate::store::remote::engine::{Fault, Marked};
@@ -58,42 +58,30 @@ impl PostgresEngine {
     }
 
     pub(super) async fn finish_one(&self, hold: &Hold, ending: &Ending) -> Result<Held, Fault> {
-        let (key, fence) = (key(&hold.key)?, signed(hold.fence.0));
+        let (key, fence, now) = (key(&hold.key)?, signed(hold.fence.0), self.now());
         let rows = match ending {
             Ending::Complete(payload, ttl) => {
-                let (json, bytes) = columns_of(payload);
-                self.end(&key, fence, "completed", *ttl, (json, bytes), None).await?
+                let ((json, bytes), ttl) = (columns_of(payload), self.until_end(*ttl));
+                self.ask(Statement::Complete, &[&self.namespace, &key, &fence, &now, &ttl, &json, &bytes]).await?
             }
-            Ending::Fail(failure, ttl) => self.end(&key, fence, "failed", *ttl, (None, None), Some(failure)).await?,
+            Ending::Fail(failure, ttl) => {
+                let (error, class) = (text::stored(&failure.text), text::stored(&failure.class));
+                let (args, ttl) = (stored_json(failure.args.as_deref()), self.until_end(*ttl));
+                self.ask(Statement::Fail, &[&self.namespace, &key, &fence, &now, &ttl, &error, &class, &args]).await?
+            }
             Ending::Doubt(why) => {
                 self.ask(Statement::Doubt, &[&self.namespace, &key, &fence, &text::stored(why)]).await?
             }
             Ending::Release => self.ask(Statement::Release, &[&self.namespace, &key, &fence]).await?,
         };
-        if !rows.is_empty() {
-            return Ok(Held::Kept);
+        let Some(row) = rows.first() else {
+            return Ok(Held::Lost(self.records(&[&*hold.key]).await?.remove(&*hold.key).map(Box::new)));
+        };
+        if row::value(row, 0)? {
+            // Who waits looks for itself, too: what can't be told is no reason to say that it was not kept.
+            _ = self.ask(Statement::Tell, &[&self.namespace, &key]).await;
         }
-        Ok(Held::Lost(self.records(&[&*hold.key]).await?.remove(&*hold.key).map(Box::new)))
-    }
-
-    async fn end(
-        &self,
-        key: &str,
-        fence: i64,
-        state: &str,
-        ttl: Span,
-        (json, bytes): (Option<std::borrow::Cow<'_, str>>, Option<&[u8]>),
-        failure: Option<&Failure>,
-    ) -> Result<Vec<Row>, Fault> {
-        let error = failure.map(|failure| text::stored(&failure.text));
-        let class = failure.map(|failure| text::stored(&failure.class));
-        let args = stored_json(failure.and_then(|failure| failure.args.as_deref()));
-        let (now, ttl) = (self.now(), micros(ttl));
-        self.ask(
-            Statement::Finish,
-            &[&self.namespace, &key, &fence, &now, &state, &ttl, &json, &bytes, &error, &class, &args],
-        )
-        .await
+        Ok(Held::Kept)
     }
 
     pub(super) async fn mark_one(&self, marking: &Marking, may_add: bool) -> Result<Marked, Fault> {

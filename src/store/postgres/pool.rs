@@ -45,6 +45,16 @@ impl Conn {
     fn is_usable(&self) -> bool {
         !self.gone.load(Ordering::Acquire) && !self.client.is_closed()
     }
+
+    /// The statement as it was prepared here; the first time costs a round trip.
+    async fn prepare(&self, statement: Statement) -> Result<&tokio_postgres::Statement, tokio_postgres::Error> {
+        let slot = &self.prepared[statement as usize];
+        if let Some(prepared) = slot.get() {
+            return Ok(prepared);
+        }
+        let prepared = self.client.prepare_typed(statement.text(), statement.types()).await?;
+        Ok(slot.get_or_init(|| prepared))
+    }
 }
 
 #[derive(Default)]
@@ -301,18 +311,9 @@ impl Lease {
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
         let conn = &*self.conn;
         let answer = if conn.prepares {
-            match conn.prepared[statement as usize].get() {
-                Some(prepared) => conn.client.query(prepared, values).await,
-                None => {
-                    let prepared = conn.client.prepare_typed(statement.text(), statement.types()).await;
-                    match prepared {
-                        Ok(prepared) => {
-                            let prepared = conn.prepared[statement as usize].get_or_init(|| prepared);
-                            conn.client.query(prepared, values).await
-                        }
-                        Err(error) => Err(error),
-                    }
-                }
+            match conn.prepare(statement).await {
+                Ok(prepared) => conn.client.query(prepared, values).await,
+                Err(error) => Err(error),
             }
         } else {
             let typed: Vec<(&(dyn ToSql + Sync), Type)> =

@@ -25,7 +25,7 @@ pub(super) use columns;
 
 /// A value that no version of this code writes.
 pub(super) fn unreadable(what: &str) -> Fault {
-    let remedy = "run this version's `idempotency schema --print` against the database, or let it be made anew";
+    let remedy = "run this version's `idempotency schema --print --engine postgresql` against the database, or let it be made anew";
     Fault::Answer(StoreError::Failed(format!("the tables in PostgreSQL are not this version's ({what}): {remedy}")))
 }
 

@@ -79,7 +79,7 @@ fn said(made: Result<(), tokio_postgres::Error>, options: &Options) -> Result<()
         let user = options.username.as_deref().unwrap_or("the role");
         return Err(Fault::Answer(StoreError::Failed(format!(
             "PostgreSQL at {}: the tables are not there, and {user} may not create them ({reason}): have somebody who may run \
-             the output of `idempotency schema --print`, or GRANT CREATE ON SCHEMA",
+             the output of `idempotency schema --print --engine postgresql`, or GRANT CREATE ON SCHEMA",
             options.place()
         ))));
     }

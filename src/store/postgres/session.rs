@@ -157,29 +157,18 @@ impl Opener<'_> {
             let text = format!("the database is encoded in {}: make one with ENCODING 'UTF8'", said(2));
             return Err(self.unfit(&text));
         }
-        if said(3) == "t" {
-            return Err(
-                self.read_only("the server is a standby: name the primary, or all hosts with commas between them")
-            );
-        }
-        if said(4) == "on" {
-            return Err(
-                self.read_only("the session is read-only: see default_transaction_read_only of role and database")
-            );
+        // One that is named alone still answers duplicates; of several, another may be the primary.
+        let others = self.options.hosts.len() > 1;
+        if others && (said(3) == "t" || said(4) == "on") {
+            let place = self.options.place();
+            let remedy = "the server is a standby, or default_transaction_read_only is on for the role or the database";
+            return Err(Fault::Unsent(format!("PostgreSQL at {place}: no host can be written to: {remedy}")));
         }
         Ok(said(0) == "1")
     }
 
     fn unfit(&self, what: &str) -> Fault {
         Fault::Answer(StoreError::Failed(format!("PostgreSQL at {}: {what}", self.options.place())))
-    }
-
-    /// One of several hosts may become the primary in a moment.
-    fn read_only(&self, what: &str) -> Fault {
-        if self.options.hosts.len() > 1 {
-            return Fault::Unsent(format!("PostgreSQL at {}: no host can be written to: {what}", self.options.place()));
-        }
-        self.unfit(what)
     }
 }
 

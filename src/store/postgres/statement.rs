@@ -1,7 +1,7 @@
 //! The statements, one round trip each.
 //!
-//! Those of the first call and the duplicate are plain SQL, which costs the server half of what a function does. Times come from
-//! a subquery, so that each statement has one. Where a record is wanted by its key, no condition implies an index's own
+//! Those of the first call and the duplicate are plain SQL, which costs the server half of what a function does. Each statement
+//! has one time. Where a record is wanted by its key, no condition implies an index's own
 //! (`executed_at IS NULL`): the planner, which may plan while the tables are empty, would take it.
 
 use tokio_postgres::types::Type;
@@ -47,6 +47,13 @@ macro_rules! clock {
     };
 }
 
+/// The time at which the statement came, for statements that wait for nobody: the same wherever it stands, and cheaper.
+macro_rules! now {
+    ($given:literal) => {
+        concat!("coalesce(", $given, ", (date_part('epoch', statement_timestamp()) * 1000000)::bigint)")
+    };
+}
+
 /// Claims that stand under their fences, locked in the order of their keys.
 macro_rules! held {
     () => {
@@ -58,18 +65,26 @@ macro_rules! held {
 
 statements! {
     /// What a duplicate needs of a completed record.
-    Peek(TEXT, TEXT, INT8) =
-        "SELECT idempotency_now($3), fence, fingerprint, attempts, executed_at, expires_at, result, result_bytes \
-         FROM idempotency_records WHERE namespace = $1 AND key = $2 AND state = 'completed'";
+    Peek(TEXT, TEXT, INT8) = concat!(
+        "SELECT ",
+        now!("$3"),
+        ", fence, fingerprint, attempts, executed_at, expires_at, result, result_bytes \
+         FROM idempotency_records WHERE namespace = $1 AND key = $2 AND state = 'completed'"
+    );
 
-    /// A claim of a key that is new; nothing where it is not.
+    /// A claim of a key that is new; nothing where it is not, without waiting for who may be about to change it.
     Begin(TEXT, TEXT, INT8, BYTEA, TEXT, TEXT, TEXT, TEXT, INT8, INT8, TEXT, TEXT, TEXT, TEXT, TEXT) = concat!(
         "INSERT INTO idempotency_records (namespace, key, fence, state, fingerprint, latch, signal_id, action_type, target, \
          attempts, started_at, lease_until, expires_at, owner, owner_process, token, params, context) \
-         SELECT $1, $2, nextval('idempotency_fence'), 'in_progress', $4, $5, $6, $7, $8, 1, clock.t, \
-         idempotency_after(clock.t, $9), idempotency_after(clock.t, $10), $11, $12, $13, $14, $15 FROM ",
-        clock!("$3"),
-        " ON CONFLICT DO NOTHING RETURNING fence"
+         SELECT $1, $2, nextval('idempotency_fence'), 'in_progress', $4, $5, $6, $7, $8, 1, ",
+        now!("$3"),
+        ", ",
+        now!("$3"),
+        " + $9, ",
+        now!("$3"),
+        " + $10, $11, $12, $13, $14, $15 \
+         WHERE NOT EXISTS (SELECT FROM idempotency_records WHERE namespace = $1 AND key = $2) \
+         ON CONFLICT DO NOTHING RETURNING fence"
     );
 
     /// A claim, whatever is there.
@@ -110,27 +125,38 @@ statements! {
          RETURNING r.key, r.fence"
     );
 
-    /// A result or a failure; answers with nothing where the claim does not stand.
-    Finish(TEXT, TEXT, INT8, INT8, TEXT, INT8, TEXT, BYTEA, TEXT, TEXT, TEXT) = concat!(
-        "UPDATE idempotency_records SET state = $5, latch = NULL, lease_until = NULL, token = NULL, executed_at = clock.t, \
-         expires_at = idempotency_after(clock.t, $6), result = $7, result_bytes = $8, error = $9, error_type = $10, \
-         error_args = $11, previous = NULL FROM ",
-        clock!("$4"),
-        " WHERE namespace = $1 AND key = $2 AND fence = $3 AND state IN ('in_progress', 'in_doubt') \
-         RETURNING CASE WHEN awaited THEN pg_notify(idempotency_channel(namespace), 'e' || key)::text END"
+    /// A result; answers with whether somebody waits, and with nothing where the claim does not stand.
+    Complete(TEXT, TEXT, INT8, INT8, INT8, TEXT, BYTEA) = concat!(
+        "UPDATE idempotency_records SET state = 'completed', latch = NULL, lease_until = NULL, token = NULL, executed_at = ",
+        now!("$4"),
+        ", expires_at = ",
+        now!("$4"),
+        " + $5, result = $6, result_bytes = $7, error = NULL, previous = NULL \
+         WHERE namespace = $1 AND key = $2 AND fence = $3 AND state IN ('in_progress', 'in_doubt') RETURNING awaited"
+    );
+
+    /// A failure.
+    Fail(TEXT, TEXT, INT8, INT8, INT8, TEXT, TEXT, TEXT) = concat!(
+        "UPDATE idempotency_records SET state = 'failed', latch = NULL, lease_until = NULL, token = NULL, executed_at = ",
+        now!("$4"),
+        ", expires_at = ",
+        now!("$4"),
+        " + $5, error = $6, error_type = $7, error_args = $8, previous = NULL \
+         WHERE namespace = $1 AND key = $2 AND fence = $3 AND state IN ('in_progress', 'in_doubt') RETURNING awaited"
     );
 
     /// A doubt.
     Doubt(TEXT, TEXT, INT8, TEXT) =
         "UPDATE idempotency_records SET state = 'in_doubt', lease_until = NULL, error = $4, previous = NULL \
-         WHERE namespace = $1 AND key = $2 AND fence = $3 AND state IN ('in_progress', 'in_doubt') \
-         RETURNING CASE WHEN awaited THEN pg_notify(idempotency_channel(namespace), 'e' || key)::text END";
+         WHERE namespace = $1 AND key = $2 AND fence = $3 AND state IN ('in_progress', 'in_doubt') RETURNING awaited";
 
     /// A release.
     Release(TEXT, TEXT, INT8) =
         "DELETE FROM idempotency_records \
-         WHERE namespace = $1 AND key = $2 AND fence = $3 AND state IN ('in_progress', 'in_doubt') \
-         RETURNING CASE WHEN awaited THEN pg_notify(idempotency_channel(namespace), 'e' || key)::text END";
+         WHERE namespace = $1 AND key = $2 AND fence = $3 AND state IN ('in_progress', 'in_doubt') RETURNING awaited";
+
+    /// The end of a claim told. By itself, since a statement that might tell it costs all others more.
+    Tell(TEXT, TEXT) = "SELECT idempotency_tell_end($1, $2, true)::text";
 
     /// A result by hand.
     Mark(TEXT, TEXT, INT8, BOOL, BYTEA, TEXT, TEXT, TEXT, INT8, TEXT, TEXT, TEXT, BYTEA, TEXT, TEXT) =

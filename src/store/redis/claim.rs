@@ -17,11 +17,14 @@ const fn flag(set: bool) -> &'static str {
 
 impl RedisEngine {
     pub(super) async fn ask_for_claim(&self, claim: Claim<'_>) -> Result<Met, Fault> {
-        let (record, counter) = self.names.of(&claim.asked.key);
+        let names = self.names.of(&claim.asked.key);
         let now = self.now_argument();
-        let wants_time = self.options.local_copies != LocalCopies::Off;
+        // By another clock than the server's, it may have expired.
+        let wants_times = self.options.local_copies != LocalCopies::Off || !now.is_empty();
         let (answer, replicas) = self
-            .run_and_wait(&script::CLAIM, &[&record, &counter], |command| arguments(command, &claim, &now, wants_time))
+            .run_and_wait(&script::CLAIM, &[names.record(), names.counter()], |command| {
+                arguments(command, &claim, &now, wants_times);
+            })
             .await?;
         let met = met(claim.asked, answer)?;
         if replicas < self.options.wait_replicas
@@ -34,38 +37,70 @@ impl RedisEngine {
     }
 }
 
-fn arguments(command: &mut Cmd, claim: &Claim<'_>, now: &str, wants_time: bool) {
+/// Texts as one array in `MessagePack`, so that a script need not take apart what it does not look at.
+struct Packed {
+    count: u32,
+    bytes: Vec<u8>,
+}
+
+impl Packed {
+    fn put(&mut self, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
+        // Writing into memory does not fail; and no field comes near four gigabytes.
+        _ = rmp::encode::write_str_len(&mut self.bytes, u32::try_from(text.len()).unwrap_or(u32::MAX));
+        self.bytes.extend_from_slice(text);
+        self.count += 1;
+    }
+
+    fn array(self) -> Vec<u8> {
+        let mut array = Vec::with_capacity(self.bytes.len() + 5);
+        _ = rmp::encode::write_array_len(&mut array, self.count);
+        array.extend_from_slice(&self.bytes);
+        array
+    }
+}
+
+fn arguments(command: &mut Cmd, claim: &Claim<'_>, now: &str, wants_times: bool) {
     let asked = claim.asked;
     let digest = fields::hex(&asked.fingerprint);
-    command
-        .arg(if asked.check_params { &*digest } else { "" })
-        .arg(flag(asked.takes_over))
-        .arg(claim.token)
-        .arg(claim.orphan.map(|fence| fence.0.to_string()).unwrap_or_default())
-        .arg(flag(claim.may_add))
-        .arg(flag(claim.waits))
-        .arg(now)
-        .arg(asked.lease.as_micros())
-        .arg(asked.ttl.as_micros())
-        .arg(claim.untold)
-        .arg(flag(wants_time))
-        .arg(&["fingerprint", &*digest])
-        .arg(&["signal_id", &*asked.signal_id])
-        .arg(&["action_type", &*asked.action_type])
-        .arg(&["target", &*asked.target])
-        .arg(&["owner", &*asked.owner]);
+    command.arg(if asked.check_params { &*digest } else { "" }).arg(flag(!wants_times)).arg(rest(claim, now, &digest));
+}
+
+fn rest(claim: &Claim<'_>, now: &str, digest: &str) -> Vec<u8> {
+    let asked = claim.asked;
+    let mut all = Packed { count: 0, bytes: Vec::with_capacity(512) };
+    let mut number = itoa::Buffer::new();
+    all.put(flag(asked.takes_over));
+    all.put(claim.token);
+    all.put(claim.orphan.map_or("", |fence| number.format(fence.0)));
+    all.put(flag(claim.may_add));
+    all.put(flag(claim.waits));
+    all.put(now);
+    all.put(number.format(asked.lease.as_micros()));
+    all.put(number.format(asked.ttl.as_micros()));
+    all.put(number.format(claim.untold));
+    let mut field = |name: &str, value: &[u8]| {
+        all.put(name);
+        all.put(value);
+    };
+    field("fingerprint", digest.as_bytes());
+    field("signal_id", asked.signal_id.as_bytes());
+    field("action_type", asked.action_type.as_bytes());
+    field("target", asked.target.as_bytes());
+    field("owner", asked.owner.as_bytes());
     for (name, part) in fields::of_process(&asked.owner_process) {
-        command.arg(name).arg(part);
+        field(name, part.as_bytes());
     }
     if let Some(latch) = fields::latch_asked(asked.latch) {
-        command.arg(&["latch", latch]);
+        field("latch", latch.as_bytes());
     }
     if let Some(params) = &asked.params {
-        command.arg("params").arg(&**params);
+        field("params", params);
     }
     if let Some(context) = &asked.context {
-        command.arg("context").arg(&**context);
+        field("context", context);
     }
+    all.array()
 }
 
 fn met(asked: &Asked, answer: Value) -> Result<Met, Fault> {
@@ -80,11 +115,11 @@ fn met(asked: &Asked, answer: Value) -> Result<Met, Fault> {
             Ok(Met::TakeOver(fence, attempts, record(asked, take(4), now)?))
         }
         b"again" => again(asked, fence(&take(1))?, number(&take(2))?, time(&take(3))?, take(4)),
-        // Where no copies are kept, nobody asks for more.
-        b"replayed" => Ok(Met::Replay(Finished {
+        // The short answer, where no copies are kept: nobody asks for more.
+        b"completed" => Ok(Met::Replay(Finished {
             fence: fence(&take(1))?,
             attempts: number(&take(2))?,
-            outcome: payload(&take(3), &take(4)),
+            outcome: payload(&take(3), &Value::Nil),
             fingerprint: None,
             executed_at: Timestamp(0),
             ttl: Span::from_micros(0),

@@ -87,7 +87,7 @@ impl Engine for RedisEngine {
     }
 
     async fn mark(&self, marking: &Marking, may_add: bool) -> Result<Marked, Fault> {
-        let (record, counter) = self.names.of(&marking.key);
+        let names = self.names.of(&marking.key);
         let (now, channel) = (self.now_argument(), self.names.channel());
         let mut fields = fields::result(&marking.result);
         fields.extend(fields::of_labels(&marking.labels));
@@ -96,7 +96,7 @@ impl Engine for RedisEngine {
         fields.extend(marking.params.as_ref().map(|json| ("params", json.to_vec())));
         fields.extend(marking.context.as_ref().map(|json| ("context", json.to_vec())));
         let answer = self
-            .run(&script::MARK, &[&record, &counter], |command| {
+            .run(&script::MARK, &[names.record(), names.counter()], |command| {
                 let may_add = if may_add { "1" } else { "0" };
                 command.arg(&now).arg(marking.ttl.as_micros()).arg(may_add).arg(&channel).arg(&*marking.key);
                 command.arg(self.millis(marking.ttl.as_micros()));

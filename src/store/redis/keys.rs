@@ -5,6 +5,22 @@
 
 use crc16::{State, XMODEM};
 
+/// The record of a key, and the counter of fences of its tag, whose name the record's begins with.
+pub(super) struct Pair {
+    record: String,
+    counter: usize,
+}
+
+impl Pair {
+    pub(super) fn record(&self) -> &str {
+        &self.record
+    }
+
+    pub(super) fn counter(&self) -> &str {
+        &self.record[..self.counter]
+    }
+}
+
 /// Names under one namespace.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
@@ -17,16 +33,25 @@ impl Names {
         Self { namespace: namespace.replace('%', "%25").replace('{', "%7B").replace('}', "%7D") }
     }
 
-    /// The record of a key, and the counter of fences of its tag.
-    pub(super) fn of(&self, key: &str) -> (String, String) {
-        let tag = State::<XMODEM>::calculate(key.as_bytes()) & 0xfff;
-        let counter = format!("{}:{{{tag:03x}}}", self.namespace);
-        (format!("{counter}:{key}"), counter)
+    /// The names for a key.
+    pub(super) fn of(&self, key: &str) -> Pair {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let tag = State::<XMODEM>::calculate(key.as_bytes());
+        let digit = |shift: u16| char::from(DIGITS[usize::from((tag >> shift) & 0xf)]);
+        let mut record = String::with_capacity(self.namespace.len() + key.len() + 7);
+        record.push_str(&self.namespace);
+        record.push_str(":{");
+        record.extend([digit(8), digit(4), digit(0)]);
+        record.push('}');
+        let counter = record.len();
+        record.push(':');
+        record.push_str(key);
+        Pair { record, counter }
     }
 
     /// The record of a key.
     pub(super) fn record(&self, key: &str) -> String {
-        self.of(key).0
+        self.of(key).record
     }
 
     /// The key of a record's name.

@@ -52,10 +52,10 @@ impl RedisEngine {
     }
 
     pub(super) async fn hold_on(&self, hold: &Hold) -> Result<Held, Fault> {
-        let (record, _) = self.names.of(&hold.key);
+        let names = self.names.of(&hold.key);
         let now = self.now_argument();
         let (answer, replicas) = self
-            .run_and_wait(&script::DISPATCH, &[&record], |command| {
+            .run_and_wait(&script::DISPATCH, &[names.record()], |command| {
                 command.arg(hold.fence.0).arg(&now);
             })
             .await?;
@@ -85,11 +85,11 @@ impl RedisEngine {
     }
 
     pub(super) async fn put_one(&self, record: &Record, now: &str) -> Result<Put, Fault> {
-        let (name, counter) = self.names.of(&record.key);
+        let names = self.names.of(&record.key);
         let ends = if record.is_finished() { record.expires_at.0.to_string() } else { String::new() };
         let fields = fields::of_record(record);
         let answer = self
-            .run(&script::PUT, &[&name, &counter], |command| {
+            .run(&script::PUT, &[names.record(), names.counter()], |command| {
                 command.arg(now).arg(&ends).arg(self.spare());
                 put(command, &fields);
             })
@@ -121,13 +121,13 @@ impl RedisEngine {
         word: &Resolution,
         orphan: Option<Fence>,
     ) -> Result<Value, Fault> {
-        let (record, counter) = self.names.of(key);
+        let names = self.names.of(key);
         let (now, channel) = (self.now_argument(), self.names.channel());
         let (executed, ttl, fields) = match word {
             Resolution::Executed(payload, ttl) => ("executed", ttl.as_micros(), fields::result(payload)),
             Resolution::NotExecuted => ("not_executed", 0, Fields::new()),
         };
-        self.run(&script::RESOLVE, &[&record, &counter], |command| {
+        self.run(&script::RESOLVE, &[names.record(), names.counter()], |command| {
             let orphan = orphan.map(|fence| fence.0.to_string()).unwrap_or_default();
             command.arg(executed).arg(orphan).arg(&now).arg(ttl).arg(&channel).arg(key).arg(self.millis(ttl));
             put(command, &fields);

@@ -62,6 +62,7 @@ pub(super) fn fault(error: &RedisError, options: &Options, connecting: bool) -> 
         | ErrorKind::ClusterConnectionNotFound
         | ErrorKind::MasterNameNotFoundBySentinel
         | ErrorKind::NoValidReplicasFoundBySentinel => Fault::Unsent(text),
+        ErrorKind::Io if connecting && error.is_timeout() => Fault::Unsent(no_connection(options)),
         ErrorKind::Io if connecting => Fault::Unsent(format!("{text}: is it running, and is the way to it open?")),
         ErrorKind::Io => Fault::Lost(text),
         ErrorKind::Parse => failed("does not answer as Redis does: does the port belong to another service?".into()),

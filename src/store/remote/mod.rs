@@ -166,16 +166,19 @@ impl<E: Engine> Store for RemoteStore<E> {
     fn claim_many(&self, requests: &[ClaimRequest<'_>]) -> Reply<Vec<Result<Claimed, StoreError>>> {
         let (sender, receiver) = oneshot::channel();
         let (inner, all) = (Arc::clone(&self.0), requests.iter().map(Asked::new).collect::<Vec<_>>());
+        let fate = Arc::new(Fate::default());
+        let doomed = Arc::clone(&fate);
         let verb = Box::pin(async move {
             let answer = inner.claim_many(&all).await;
             inner.expect_telling();
-            if let Err(Ok(unheard)) = sender.send(answer) {
+            let unheard = if doomed.answered() { Err(answer) } else { sender.send(answer) };
+            if let Err(Ok(unheard)) = unheard {
                 for (asked, claimed) in all.iter().zip(unheard) {
                     inner.give_back(asked, claimed);
                 }
             }
         });
-        Reply::Queued(Queued { answer: answer(receiver), errand: Box::new(Trip::new(verb, None)) })
+        Reply::Queued(Queued { answer: answer(receiver), errand: Box::new(Trip::new(verb, Some(fate))) })
     }
 
     fn replay(&self, request: &ClaimRequest<'_>) -> Option<Reply<Claimed>> {
