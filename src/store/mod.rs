@@ -14,19 +14,24 @@ use crate::core::clock::{Span, Timestamp};
 use crate::core::error::StoreError;
 use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record, Status};
 
+#[cfg(not(shuttle))]
 mod asked;
 pub mod faulty;
+#[cfg(not(shuttle))]
 pub mod kept;
 pub mod memory;
 #[cfg(not(shuttle))]
 pub mod postgres;
+#[cfg(not(shuttle))]
 pub mod process;
 #[cfg(not(shuttle))]
 pub mod redis;
 #[cfg(not(shuttle))]
 pub mod remote;
 mod reply;
+#[cfg(not(shuttle))]
 pub mod sqlite;
+#[cfg(not(shuttle))]
 mod waiters;
 
 pub use self::reply::{BoxFuture, Errand, Queued, Recall, Reply};
