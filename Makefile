@@ -85,7 +85,7 @@ shuttle: ## Test the memory store under many thread interleavings
 .PHONY: py-test
 py-test: setup ## Test the package, the README and the docs on one CPython
 	@echo "==> pytest on $$($(PY) --version)"
-	@$(PY) -m pytest $(PYTEST_ARGS)
+	@scripts/test_python.sh $(PY) $(PYTEST_ARGS)
 
 .PHONY: docs-test
 docs-test: setup ## Run only the examples in README.md and docs/
