@@ -69,3 +69,17 @@ fn a_store_on_redis_with_a_cap_does_what_its_model_does() {
         play_with_a_cap(Subject::redis, 1001..1003);
     }
 }
+
+#[test]
+fn a_store_on_postgres_without_a_cap_does_what_its_model_does() {
+    if servers::is_there(Some(servers::POSTGRES)) {
+        play_without_a_cap(Subject::postgres, 0..2);
+    }
+}
+
+#[test]
+fn a_store_on_postgres_with_a_cap_does_what_its_model_does() {
+    if servers::is_there(Some(servers::POSTGRES)) {
+        play_with_a_cap(Subject::postgres, 1001..1003);
+    }
+}

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use _core::core::clock::ManualClock;
 use _core::store::faulty::FaultyStore;
 use _core::store::memory::MemoryStore;
+use _core::store::postgres::{self, PostgresStore};
 use _core::store::redis::{self, RedisStore};
 use _core::store::sqlite::{Options, SqliteStore, Synchronous};
 use _core::store::{Limits, Store};
@@ -61,6 +62,19 @@ impl Subject {
         let open = || {
             let options = redis::Options { namespace: namespace.clone(), ..redis::Options::new(&host, port) };
             let store = RedisStore::open(options, Some(Arc::<ManualClock>::clone(clock)), limits);
+            Arc::new(store.expect("the server answers")) as Arc<dyn Store>
+        };
+        let handles = if limits.max_records.is_some() { vec![open()] } else { vec![open(), open()] };
+        Self { handles, order: Order::Time, check: Box::new(|| Ok(())), _folder: None }
+    }
+
+    /// A database through two stores, which know of each other as little as two processes do; one where a cap is counted.
+    pub(crate) fn postgres(clock: &Arc<ManualClock>, limits: Limits) -> Self {
+        static TIMES: AtomicU64 = AtomicU64::new(0);
+        let namespace = format!("model-{}-{}", std::process::id(), TIMES.fetch_add(1, Ordering::Relaxed));
+        let open = || {
+            let options = postgres::Options { namespace: namespace.clone(), ..servers::database(servers::POSTGRES) };
+            let store = PostgresStore::open(options, Some(Arc::<ManualClock>::clone(clock)), limits);
             Arc::new(store.expect("the server answers")) as Arc<dyn Store>
         };
         let handles = if limits.max_records.is_some() { vec![open()] } else { vec![open(), open()] };

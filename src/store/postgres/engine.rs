@@ -235,7 +235,7 @@ impl Engine for PostgresEngine {
     async fn size(&self) -> Result<Size, Fault> {
         let row = self.ask_one(Statement::Size, &[&self.namespace, &self.now()]).await?;
         let (finished, unfinished) = (super::row::number(&row, 0)?, super::row::number(&row, 1)?);
-        Ok(Size { live: finished + unfinished, unfinished })
+        Ok(Size { live: finished + unfinished, unfinished, expired: super::row::number(&row, 2)? })
     }
 
     async fn listen(&self) -> Result<bool, Fault> {

@@ -184,6 +184,46 @@ BEGIN
     PERFORM idempotency_tell_end(p_namespace, p_key, r.awaited);
 END $$;
 
+-- Longer leases, or released latches, for claims that stand under their fences; answers with these. One after the other, in the
+-- order of their keys: so no two calls wait for each other, and no plan has to be found for a join.
+CREATE OR REPLACE FUNCTION idempotency_hold(
+    p_namespace text, p_keys text[], p_fences bigint[], p_now bigint, p_lease bigint, p_latch text
+) RETURNS TABLE (held_key text, held_fence bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    instant CONSTANT bigint := idempotency_now(p_now);
+BEGIN
+    FOR held_key, held_fence IN
+        SELECT given.key, given.fence FROM unnest(p_keys, p_fences) AS given (key, fence) ORDER BY given.key COLLATE "C"
+    LOOP
+        UPDATE idempotency_records SET
+            lease_until = CASE WHEN p_lease IS NULL THEN lease_until ELSE idempotency_after(instant, p_lease) END,
+            latch = coalesce(p_latch, latch)
+        WHERE namespace = p_namespace AND key = held_key AND fence = held_fence AND state = 'in_progress';
+        IF FOUND THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END $$;
+
+-- Adds what was counted elsewhere: attempts of records under their fences, and counters.
+CREATE OR REPLACE FUNCTION idempotency_count(
+    p_namespace text, p_keys text[], p_fences bigint[], p_calls bigint[], p_names text[], p_numbers bigint[]
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    of_key text;
+    of_fence bigint;
+    calls bigint;
+BEGIN
+    FOR of_key, of_fence, calls IN
+        SELECT given.key, given.fence, given.calls FROM unnest(p_keys, p_fences, p_calls) AS given (key, fence, calls)
+        ORDER BY given.key COLLATE "C"
+    LOOP
+        UPDATE idempotency_records SET attempts = least(attempts + calls, 2147483647)
+        WHERE namespace = p_namespace AND key = of_key AND fence = of_fence;
+    END LOOP;
+    PERFORM idempotency_add(p_namespace, p_names, p_numbers);
+END $$;
+
 -- A result by hand; answers whether it was written, which it is not where the key is new and may not be added.
 CREATE OR REPLACE FUNCTION idempotency_mark(
     p_namespace text, p_key text, p_now bigint, p_may_add boolean, p_fingerprint bytea, p_signal text, p_action text,

@@ -23,8 +23,13 @@ use super::tls;
 use crate::core::error::StoreError;
 use crate::store::remote::engine::Fault;
 
-/// How many statements may be under way on each connection before there is another one.
+/// How many statements may be under way on each connection before there is another one, if that one is slow to answer, as one
+/// is that waits for a disk: commits of several connections share a flush. Where the answers come at once, one or two
+/// connections do more than ten, which cost the server a change of process each.
 const DEPTH: usize = 4;
+const SLOW: Duration = Duration::from_millis(1);
+/// How many may be under way on a fast one.
+const DEEP: usize = 32;
 /// A connection that has not answered for so long may stand at a lock: others are better.
 const STUCK: Duration = Duration::from_millis(20);
 /// How long no further connection is tried for after one could not be made.
@@ -36,7 +41,7 @@ pub(super) struct Conn {
     prepares: bool,
     prepared: [OnceLock<tokio_postgres::Statement>; COUNT],
     in_flight: AtomicUsize,
-    /// When it last began to be used or answered, in milliseconds of the pool's.
+    /// When it last began to be used or answered, in microseconds of the pool's.
     moved: AtomicU64,
     gone: AtomicBool,
 }
@@ -116,7 +121,7 @@ impl Pool {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// A connection to ask.
@@ -189,18 +194,17 @@ impl Pool {
         if pooled && permit.is_none() {
             return None;
         }
-        let stuck = u64::try_from(STUCK.as_millis()).unwrap_or(u64::MAX);
+        let silent = |conn: &Conn| Duration::from_micros(now.saturating_sub(conn.moved.load(Ordering::Relaxed)));
         let burden = |conn: &Arc<Conn>| {
             let in_flight = conn.in_flight.load(Ordering::Acquire);
-            let stands = in_flight > 0 && now.saturating_sub(conn.moved.load(Ordering::Relaxed)) > stuck;
-            (stands, in_flight)
+            (in_flight > 0 && silent(conn) > STUCK, in_flight)
         };
         let (conn, (stands, in_flight)) =
             state.conns.iter().map(|conn| (Arc::clone(conn), burden(conn))).min_by_key(|(_, burden)| *burden)?;
         if pooled && in_flight > 0 {
             return None;
         }
-        if stands || in_flight >= DEPTH {
+        if stands || in_flight >= DEEP || (in_flight >= DEPTH && silent(&conn) > SLOW) {
             self.grow(&mut state);
         }
         if conn.in_flight.fetch_add(1, Ordering::AcqRel) == 0 {

@@ -54,15 +54,6 @@ macro_rules! now {
     };
 }
 
-/// Claims that stand under their fences, locked in the order of their keys.
-macro_rules! held {
-    () => {
-        "(SELECT held.key, held.fence FROM unnest($2, $3) AS given (key, fence) JOIN idempotency_records AS held \
-         ON held.namespace = $1 AND held.key = given.key AND held.fence = given.fence AND held.state = 'in_progress' \
-         ORDER BY held.key FOR UPDATE OF held) AS mine"
-    };
-}
-
 statements! {
     /// What a duplicate needs of a completed record.
     Peek(TEXT, TEXT, INT8) = concat!(
@@ -108,22 +99,10 @@ statements! {
     Abandon(TEXT, TEXT, TEXT) = "SELECT idempotency_abandon($1, $2, $3)::text";
 
     /// Longer leases; answers with the claims that got one.
-    Renew(TEXT, TEXT_ARRAY, INT8_ARRAY, INT8, INT8) = concat!(
-        "UPDATE idempotency_records AS r SET lease_until = idempotency_after(clock.t, $5) FROM ",
-        clock!("$4"),
-        ", ",
-        held!(),
-        " WHERE r.namespace = $1 AND r.key = mine.key AND r.fence = mine.fence AND r.state = 'in_progress' \
-         RETURNING r.key, r.fence"
-    );
+    Renew(TEXT, TEXT_ARRAY, INT8_ARRAY, INT8, INT8) = "SELECT * FROM idempotency_hold($1, $2, $3, $4, $5, NULL)";
 
     /// Latches released; answers with the claims whose was.
-    Dispatch(TEXT, TEXT_ARRAY, INT8_ARRAY) = concat!(
-        "UPDATE idempotency_records AS r SET latch = 'dispatched' FROM ",
-        held!(),
-        " WHERE r.namespace = $1 AND r.key = mine.key AND r.fence = mine.fence AND r.state = 'in_progress' \
-         RETURNING r.key, r.fence"
-    );
+    Dispatch(TEXT, TEXT_ARRAY, INT8_ARRAY) = "SELECT * FROM idempotency_hold($1, $2, $3, NULL, NULL, 'dispatched')";
 
     /// A result; answers with whether somebody waits, and with nothing where the claim does not stand.
     Complete(TEXT, TEXT, INT8, INT8, INT8, TEXT, BYTEA) = concat!(
@@ -240,19 +219,15 @@ statements! {
 
     /// Adds attempts and counters.
     Count(TEXT, TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, INT8_ARRAY) =
-        "WITH told AS (UPDATE idempotency_records AS r \
-         SET attempts = least(r.attempts + mine.calls, 2147483647)::integer FROM \
-         (SELECT counted.key, counted.fence, given.calls FROM unnest($2, $3, $4) AS given (key, fence, calls) \
-         JOIN idempotency_records AS counted ON counted.namespace = $1 AND counted.key = given.key \
-         AND counted.fence = given.fence ORDER BY counted.key FOR UPDATE OF counted) AS mine \
-         WHERE r.namespace = $1 AND r.key = mine.key AND r.fence = mine.fence RETURNING 1) \
-         SELECT idempotency_add($1, $5, $6)::text, (SELECT count(*) FROM told)";
+        "SELECT idempotency_count($1, $2, $3, $4, $5, $6)::text";
 
-    /// Records live, and those of them that are unfinished.
+    /// Records live and finished, unfinished, and expired.
     Size(TEXT, INT8) =
         "SELECT (SELECT count(*) FROM idempotency_records WHERE namespace = $1 AND executed_at IS NOT NULL \
          AND expires_at > (SELECT idempotency_now($2))), \
-         (SELECT count(*) FROM idempotency_records WHERE namespace = $1 AND executed_at IS NULL)";
+         (SELECT count(*) FROM idempotency_records WHERE namespace = $1 AND executed_at IS NULL), \
+         (SELECT count(*) FROM idempotency_records WHERE namespace = $1 AND executed_at IS NOT NULL \
+         AND expires_at <= (SELECT idempotency_now($2)))";
 
     /// Some expired records gone.
     Cleanup(TEXT, INT8, INT8) = "SELECT idempotency_cleanup($1, $2, $3)";

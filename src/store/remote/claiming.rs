@@ -254,7 +254,12 @@ impl<E: Engine> Inner<E> {
 
     /// Makes room for one more record; answers with the live records that went.
     pub(super) async fn make_room(&self) -> Result<u64, StoreError> {
-        let size = self.walk(|| self.engine.size()).await?;
+        let mut size = self.walk(|| self.engine.size()).await?;
+        // What has expired goes before anything that has not.
+        if self.room.max().is_some_and(|max| size.live + size.expired >= max as u64) && size.expired > 0 {
+            self.cleanup_expired().await?;
+            size.expired = 0;
+        }
         let count = self.room.to_evict(size)?;
         if count == 0 {
             return Ok(0);

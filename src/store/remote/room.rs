@@ -17,6 +17,8 @@ pub(in crate::store) struct Size {
     pub(in crate::store) live: u64,
     /// Those of them that may not be evicted.
     pub(in crate::store) unfinished: u64,
+    /// Expired records that are there beside them, until they are removed.
+    pub(in crate::store) expired: u64,
 }
 
 /// See the module.
@@ -73,8 +75,9 @@ impl Room {
         let full =
             |reason| Err(StoreError::Full { size: usize::try_from(size.live).unwrap_or(usize::MAX), max, reason });
         let most = max as u64;
-        if size.live < most {
-            inner.counted = Some((size.live, Instant::now()));
+        let held = size.live + size.expired;
+        if held < most {
+            inner.counted = Some((held, Instant::now()));
             return Ok(0);
         }
         if inner.limits.refuse_when_full {
