@@ -12,10 +12,13 @@ fi
 
 # Every test is in one part: what the first two name, the third leaves out.
 servers=(tests/cli tests/postgres tests/servers)
-while IFS= read -r file; do servers+=("$file"); done < <(ls tests/integration/test_*server*.py tests/integration/test_redis*.py \
-    tests/integration/test_postgres*.py tests/integration/test_batches*.py tests/integration/test_moving*.py 2>/dev/null)
 processes=()
-while IFS= read -r file; do processes+=("$file"); done < <(ls tests/integration/test_*.py | grep -vxF -f <(printf '%s\n' "${servers[@]}"))
+for file in tests/integration/test_*.py; do
+    case $file in
+        *server* | *redis* | *postgres* | *batch*) servers+=("$file") ;;
+        *) processes+=("$file") ;;
+    esac
+done
 rest=(tests README.md docs --ignore=tests/integration --ignore=tests/cli --ignore=tests/postgres --ignore=tests/servers)
 
 logs=$(mktemp -d)
