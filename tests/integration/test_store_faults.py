@@ -99,7 +99,7 @@ async def until(reached: Callable[[], bool]) -> None:
 
 class TestThePlan:
     def test_an_unknown_verb_is_an_error_that_names_those_there_are(self) -> None:
-        with pytest.raises(ConfigurationError, match=r'"finnish"; known are claim, renew, dispatch, finish'):
+        with pytest.raises(ConfigurationError, match=r'"finnish"; known are claim, claim_many, renew, dispatch, '):
             FaultPlan().fail_before("finnish")
 
     def test_a_plan_without_a_word_changes_nothing_but_that_answers_are_on_their_way(self, world: World) -> None:

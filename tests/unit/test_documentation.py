@@ -105,7 +105,7 @@ def test_the_page_on_errors_lists_every_error_with_its_other_base() -> None:
 )
 def test_the_page_on_stores_lists_every_option_of_a_server_with_its_default(engine: str, url: str) -> None:
     page = ROOT / "docs" / "stores.md"
-    text = page.read_text().partition(f"\n### {engine} options\n")[2].partition("\n\n## ")[0]
+    text = page.read_text().partition(f"\n### {engine} options\n")[2].partition("\n\n##")[0]
     listed = dict(re.findall(r"^\| `(\w+)` \| ?(.*?) ?\|", text, re.MULTILINE))
     with pytest.raises(ConfigurationError) as caught:
         place(StoreUrl(f"{url}?of_no_engine=1"), "ours")

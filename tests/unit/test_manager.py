@@ -258,6 +258,9 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "claim": lambda manager: manager.claim(action()),
     "aclaim": lambda manager: manager.aclaim(action()),
     "generate_key": lambda manager: manager.generate_key(action()),
+    "execute_many": lambda manager: manager.execute_many([action()], lambda _: 1),
+    "aexecute_many": lambda manager: manager.aexecute_many([action()], lambda _: 1),
+    "check_many": lambda manager: manager.check_many(["k"]),
     "check_executed": lambda manager: manager.check_executed("k"),
     "mark_executed": lambda manager: manager.mark_executed("k", 1),
     "resolve_in_doubt": lambda manager: manager.resolve_in_doubt("k", result=1),
@@ -296,9 +299,9 @@ def test_a_closed_manager_refuses_every_call(flavour: Flavour, made: Any, name: 
 def test_every_public_verb_has_a_case_above() -> None:
     names = {name for name in dir(IdempotencyManager) if not name.startswith("_")}
     others = {"config", "idempotent", "close", "iter_records", "stop_auto_cleanup"}
-    blocking = {"execute_in_transaction"}  # by a connection that blocks: no task should wait for it
-    assert names - others - blocking == set(CALLS)
-    assert {name for name in dir(im.AsyncIdempotencyManager) if not name.startswith("_")} == names - blocking
+    shared = {"execute_in_transaction", "aexecute_in_transaction"}  # by a connection of the caller's
+    assert names - others - shared == set(CALLS)
+    assert {name for name in dir(im.AsyncIdempotencyManager) if not name.startswith("_")} == names
 
 
 def test_a_manager_is_a_context_manager_that_closes() -> None:
