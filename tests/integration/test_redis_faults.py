@@ -257,7 +257,8 @@ class TestReplicas:
                 master = stack.enter_context(RedisServer())
             world = stack.enter_context(World(master))
             effect = Effect()
-            asks = world.manager(world.url(wait_replicas="1", connect_timeout="1s", timeout="1s"))
+            # A replica that has just come says what it has within a second.
+            asks = world.manager(world.url(wait_replicas="1", connect_timeout="1s", timeout="4s"))
             with pytest.raises(StoreError, match="replica"):
                 run(asks, effect, awaited=False)
             assert effect.count == 0
