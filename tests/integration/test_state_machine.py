@@ -6,11 +6,18 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from idempotency_manager import (
     AlreadyInProgressError,
@@ -58,10 +65,14 @@ class Held:
 class Managed(RuleBasedStateMachine):
     """The rules are what callers and operators do; the invariants are what they may see."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str = "memory://") -> None:
         super().__init__()
+        # Where times order what finished, no two may be the same.
+        self.ticks = url != "memory://"
         self.clock = ManualClock(datetime.fromisoformat("2026-01-01T00:00:00+00:00"))
         self.manager = IdempotencyManager(
+            url,
+            namespace=f"machine-{uuid4()}",
             clock=self.clock,
             default_ttl=TTL,
             lease=LEASE,
@@ -103,6 +114,8 @@ class Managed(RuleBasedStateMachine):
 
     def next(self) -> int:
         self.steps += 1
+        if self.ticks:
+            self.clock.advance(timedelta(microseconds=1))
         return self.steps
 
     def live(self, signal: str) -> Expected | None:
@@ -319,3 +332,10 @@ class Managed(RuleBasedStateMachine):
 
 TestManaged = Managed.TestCase
 TestManaged.settings = settings(settings.get_profile("fast"), max_examples=60, stateful_step_count=40)
+
+
+@pytest.mark.parametrize("server", ["redis_url", "postgres_url"])
+def test_a_manager_on_a_server_does_the_same(request: pytest.FixtureRequest, server: str) -> None:
+    url = request.getfixturevalue(server)
+    few = settings(settings.get_profile("fast"), max_examples=25, stateful_step_count=30)
+    run_state_machine_as_test(lambda: Managed(url), settings=few)
