@@ -44,8 +44,7 @@ demo: python ## Run the demo (sets everything up)
 	@$(PY) -m examples.demo
 
 .PHONY: test
-test: lint types rust-test shuttle ## Run every check and every test (sets everything up)
-	@$(MAKE) -j2 --output-sync=target py-test other-pythons
+test: lint types rust-test shuttle py-test other-pythons ## Run every check and every test (sets everything up)
 
 # ---------------------------------------------------------------- the parts of `make test`
 

@@ -11,8 +11,8 @@ if (($# > 0)); then
 fi
 
 # Every test is in one part: what the first two name, the third leaves out.
-servers=(tests/postgres tests/servers)
-processes=(tests/cli)
+servers=(tests/cli tests/postgres tests/servers)
+processes=()
 for file in tests/integration/test_*.py; do
     case $file in
         *server* | *redis* | *postgres* | *batch*) servers+=("$file") ;;
