@@ -13,7 +13,7 @@ use crate::core::clock::Span;
 use crate::core::error::StoreError;
 use crate::core::record::{Fence, Payload, Record};
 use crate::store::asked::Marking;
-use crate::store::process::{self, ProcessIdentity, Reach};
+use crate::store::process::{self, ProcessIdentity};
 use crate::store::remote::engine::{Fault, Marked};
 use crate::store::{Ending, Held, Hit, Hold, Resolution};
 
@@ -181,7 +181,7 @@ impl PostgresEngine {
 /// Whether the owner that a row names, and its identity beside it, is known to be dead.
 pub(super) fn is_orphaned(row: &Row, owner: usize) -> Result<bool, Fault> {
     let (owner, identity) = (row::text(row, owner)?, row::text(row, owner + 1)?);
-    Ok(owner.is_some_and(|owner| process::judge(&owner, identity.as_deref(), Reach::ManyMachines)))
+    Ok(owner.is_some_and(|owner| process::is_known_dead(&owner, identity.as_deref())))
 }
 
 /// What a statement of many did not answer.

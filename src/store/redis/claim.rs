@@ -157,21 +157,13 @@ fn record(asked: &Asked, all: Value, now: Timestamp) -> Result<Box<Record>, Faul
 
 /// The claim that this very call was granted before, its answer lost.
 fn again(asked: &Asked, fence: Fence, attempts: u32, now: Timestamp, all: Value) -> Result<Met, Fault> {
-    let over_doubt = match &all {
-        Value::Map(pairs) => pairs.iter().any(|(name, _)| text(name) == Some(b"over_doubt")),
-        Value::Array(flat) => flat.iter().step_by(2).any(|name| text(name) == Some(b"over_doubt")),
-        _ => false,
-    };
-    if !over_doubt {
+    let all = fields::pairs(all)?;
+    let field = |wanted: &[u8]| all.iter().find(|(name, _)| text(name) == Some(wanted)).map(|(_, value)| value);
+    if field(b"over_doubt").is_none() {
         return Ok(Met::Run(fence, attempts));
     }
-    let error = match &all {
-        Value::Map(pairs) => {
-            pairs.iter().find(|(name, _)| text(name) == Some(b"error")).and_then(|(_, text)| owned(text))
-        }
-        _ => None,
-    };
-    let mut record = record(asked, all, now)?;
+    let error = field(b"error").and_then(owned);
+    let mut record = record(asked, Value::Map(all), now)?;
     record.status = Status::InDoubt { error };
     Ok(Met::TakeOver(fence, attempts, record))
 }

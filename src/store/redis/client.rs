@@ -120,20 +120,43 @@ impl RedisEngine {
         keys: &[&str],
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Value, Fault> {
+        self.call(script, keys, arguments, None).await.map(|(answer, _)| answer)
+    }
+
+    /// The answer of a script, and of the wait behind it where there is one, with the slot it is for.
+    async fn call(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: impl Fn(&mut Cmd),
+        wait: Option<(Cmd, u16)>,
+    ) -> Result<(Value, Value), Fault> {
         let mut command = script.call(keys);
         arguments(&mut command);
-        let answer = self.try_send(&command, None).await?;
+        let mut answer = self.send_script(&command, wait.as_ref()).await?;
         let unknown = |kind| kind == ErrorKind::Server(ServerErrorKind::NoScript);
-        if !answer.as_ref().is_err_and(|error| unknown(error.kind())) {
-            return self.judge(answer);
+        if answer.as_ref().is_err_and(|error| unknown(error.kind())) {
+            command = script.introduce(keys);
+            arguments(&mut command);
+            answer = self.send_script(&command, wait.as_ref()).await?;
         }
-        let mut command = script.introduce(keys);
-        arguments(&mut command);
-        self.send(&command).await
+        self.judge(answer)
+    }
+
+    async fn send_script(
+        &self,
+        command: &Cmd,
+        wait: Option<&(Cmd, u16)>,
+    ) -> Result<RedisResult<(Value, Value)>, Fault> {
+        self.by_link(async |link| match wait {
+            Some((wait, slot)) => link.send_and_wait(command, wait, *slot).await,
+            None => Ok((link.send(command).await?, Value::Nil)),
+        })
+        .await
     }
 
     /// The same, where what is written must be on so many replicas before it counts: by the same connection, so that none but
-    /// the server which has written is asked for its replicas. `record` is the first of the keys.
+    /// the server which has written is asked for its replicas. The record is the first of the keys.
     pub(super) async fn run_and_wait(
         &self,
         script: &Script,
@@ -147,16 +170,7 @@ impl RedisEngine {
         let mut wait = redis::cmd("WAIT");
         wait.arg(self.options.wait_replicas).arg(patience.as_millis().max(1).to_string());
         let slot = slot(keys.first().copied().unwrap_or_default());
-        let mut command = script.call(keys);
-        arguments(&mut command);
-        let unknown = |kind| kind == ErrorKind::Server(ServerErrorKind::NoScript);
-        let mut answer = self.by_link(async |link| link.send_and_wait(&command, &wait, slot).await).await?;
-        if answer.as_ref().is_err_and(|error| unknown(error.kind())) {
-            command = script.introduce(keys);
-            arguments(&mut command);
-            answer = self.by_link(async |link| link.send_and_wait(&command, &wait, slot).await).await?;
-        }
-        let (answer, replicas) = self.judge(answer)?;
+        let (answer, replicas) = self.call(script, keys, arguments, Some((wait, slot))).await?;
         Ok((answer, fields::number(&replicas)?))
     }
 

@@ -12,7 +12,7 @@ use crate::core::error::StoreError;
 use crate::core::record::{Fence, Record, Status};
 use crate::store::asked::Marking;
 use crate::store::kept::State;
-use crate::store::process::{self, Reach};
+use crate::store::process;
 use crate::store::remote::engine::{Claim, Counted, Engine, Fault, Frozen, Marked, Met, Named, Put};
 use crate::store::remote::room::Size;
 use crate::store::{Cursor, Ending, Held, Hit, Hold, Page, Resolution, Selector, Tally};
@@ -113,7 +113,7 @@ impl Engine for RedisEngine {
             let at = |index: usize| parts.get(index).unwrap_or(&Value::Nil);
             if orphan.is_none() && parts.len() > 1 {
                 let (owner, process) = (owned(at(2)), fields::process(at(3), at(4)));
-                if owner.is_some_and(|owner| process::judge(&owner, process.as_deref(), Reach::ManyMachines)) {
+                if owner.is_some_and(|owner| process::is_known_dead(&owner, process.as_deref())) {
                     orphan = Some(Fence(number(at(1))?));
                     continue;
                 }

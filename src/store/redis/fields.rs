@@ -123,16 +123,21 @@ pub(super) const SLIM: [&str; 17] = [
     "error_type",
 ];
 
-/// The record of a key, from what HGETALL answered; `None` where there is none.
-pub(super) fn kept(key: &str, all: Value) -> Result<Option<Kept>, Fault> {
-    let pairs: Vec<(Value, Value)> = match all {
-        Value::Map(pairs) => pairs,
+/// Names and values of a hash, whichever way the server gave them: a script's answer has them in a row.
+pub(super) fn pairs(all: Value) -> Result<Vec<(Value, Value)>, Fault> {
+    match all {
+        Value::Map(pairs) => Ok(pairs),
         Value::Array(flat) => {
             let mut flat = flat.into_iter();
-            std::iter::from_fn(|| Some((flat.next()?, flat.next()?))).collect()
+            Ok(std::iter::from_fn(|| Some((flat.next()?, flat.next()?))).collect())
         }
-        _ => return Err(unreadable("no hash")),
-    };
+        _ => Err(unreadable("no hash")),
+    }
+}
+
+/// The record of a key, from what HGETALL answered; `None` where there is none.
+pub(super) fn kept(key: &str, all: Value) -> Result<Option<Kept>, Fault> {
+    let pairs = pairs(all)?;
     if pairs.is_empty() {
         return Ok(None);
     }

@@ -14,7 +14,7 @@ use super::tries::Patience;
 use super::trip::Fate;
 use crate::core::error::StoreError;
 use crate::store::asked::Asked;
-use crate::store::process::{self, Reach};
+use crate::store::process;
 use crate::store::{Begun, BoxFuture, Claimed, Ending, Hold};
 
 /// After how long a caller that nobody can wake asks again.
@@ -42,8 +42,7 @@ impl<E: Engine> Inner<E> {
                     claim.may_add = true;
                 }
                 Met::Busy { fence, owner: Some(owner), owner_process }
-                    if claim.orphan.is_none()
-                        && process::judge(&owner, owner_process.as_deref(), Reach::ManyMachines) =>
+                    if claim.orphan.is_none() && process::is_known_dead(&owner, owner_process.as_deref()) =>
                 {
                     claim.orphan = Some(fence);
                 }
@@ -75,7 +74,7 @@ impl<E: Engine> Inner<E> {
             return Ok(answers);
         }
         let claims: Vec<Claim<'_>> = all.iter().zip(&tokens).map(|(asked, token)| self.first(asked, token)).collect();
-        let met = match self.ask_for_many(&claims).await {
+        let met = match self.persist(|| self.engine.claim_many(&claims)).await {
             Ok(met) => met,
             Err(error) => {
                 for claim in &claims {
@@ -92,16 +91,6 @@ impl<E: Engine> Inner<E> {
             });
         }
         Ok(answers)
-    }
-
-    async fn ask_for_many(&self, claims: &[Claim<'_>]) -> Result<Vec<Met>, StoreError> {
-        let mut tries = self.tries(Patience::Short);
-        loop {
-            match tries.within(self.engine.claim_many(claims)).await {
-                Ok(met) => return Ok(met),
-                Err(fault) => tries.after(fault).await?,
-            }
-        }
     }
 
     /// A claim as it is first asked for.

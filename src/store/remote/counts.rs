@@ -1,7 +1,7 @@
 //! What was counted in this process and is still to be told to the server: a duplicate writes nothing there.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::engine::Counted;
@@ -23,9 +23,23 @@ pub(super) struct Pending {
     attempts: HashMap<Box<str>, (Fence, u32)>,
     counters: [u64; 4],
     /// What is on its way: neither here nor, for all that is known, there.
-    on_its_way: HashMap<Box<str>, Fence>,
+    on_its_way: HashSet<Box<str>>,
     /// Whether a task that tells the server is under way or awaited.
     is_due: bool,
+}
+
+impl Pending {
+    fn attempt(&mut self, key: &str, fence: Fence) -> u32 {
+        if let Some((of, calls)) = self.attempts.get_mut(key) {
+            if *of != fence {
+                (*of, *calls) = (fence, 0);
+            }
+            *calls = calls.saturating_add(1);
+            return *calls;
+        }
+        self.attempts.insert(key.into(), (fence, 1));
+        1
+    }
 }
 
 /// See the module.
@@ -39,9 +53,10 @@ impl Counts {
 
     /// Counts a call that found a result under this fence; answers with all calls of that record not told yet.
     pub(super) fn hit(&self, key: &str, fence: Fence) -> u32 {
-        self.add(Counter::Hits, 1);
-        self.add(Counter::Duplicates, 1);
-        self.attempt(key, fence)
+        let mut pending = self.lock();
+        pending.counters[Counter::Hits as usize] += 1;
+        pending.counters[Counter::Duplicates as usize] += 1;
+        pending.attempt(key, fence)
     }
 
     /// The calls of a key that are not told yet.
@@ -63,16 +78,7 @@ impl Counts {
 
     /// Counts a call that was answered from the record of this fence; answers with all such calls not told yet.
     pub(super) fn attempt(&self, key: &str, fence: Fence) -> u32 {
-        let mut pending = self.lock();
-        if let Some((of, calls)) = pending.attempts.get_mut(key) {
-            if *of != fence {
-                (*of, *calls) = (fence, 0);
-            }
-            *calls = calls.saturating_add(1);
-            return *calls;
-        }
-        pending.attempts.insert(key.into(), (fence, 1));
-        1
+        self.lock().attempt(key, fence)
     }
 
     pub(super) fn add(&self, counter: Counter, count: u64) {
@@ -95,7 +101,7 @@ impl Counts {
     /// Whether calls of this key are on their way.
     pub(super) fn is_on_its_way(&self, key: &str) -> bool {
         let pending = self.lock();
-        !pending.on_its_way.is_empty() && pending.on_its_way.contains_key(key)
+        !pending.on_its_way.is_empty() && pending.on_its_way.contains(key)
     }
 
     /// Takes all there is; `None` where there is nothing.
@@ -107,7 +113,7 @@ impl Counts {
         if attempts.is_empty() && numbers.iter().all(|number| *number == 0) {
             return None;
         }
-        pending.on_its_way = attempts.iter().map(|(key, (fence, _))| (key.clone(), *fence)).collect();
+        pending.on_its_way = attempts.keys().cloned().collect();
         drop(pending);
         let mut counters = [("", 0); 4];
         for (counter, (name, number)) in counters.iter_mut().zip(NAMES.into_iter().zip(numbers)) {

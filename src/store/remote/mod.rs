@@ -13,7 +13,7 @@ use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use self::counts::Counts;
 use self::driver::driver;
-use self::engine::{Engine, Fault};
+use self::engine::Engine;
 use self::news::News;
 use self::room::Room;
 use self::selecting::OwnedSelector;
@@ -118,21 +118,7 @@ impl<E: Engine> RemoteStore<E> {
         );
         Reply::Queued(Queued { answer: answer(receiver), errand: Box::new(trip) })
     }
-
-    /// The same for a look, which shows what this process has counted.
-    fn look<T, V>(&self, verb: V) -> Reply<T>
-    where
-        T: Send + 'static,
-        V: for<'a> Fn(&'a E) -> BoxedStep<'a, T> + Send + Sync + 'static,
-    {
-        self.ask(move |inner| async move {
-            inner.tell_counts().await?;
-            inner.walk(|| verb(&inner.engine)).await
-        })
-    }
 }
-
-type BoxedStep<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
 
 fn answer<T: Send + 'static>(receiver: oneshot::Receiver<Result<T, StoreError>>) -> BoxFuture<Result<T, StoreError>> {
     Box::pin(async move {
@@ -289,11 +275,17 @@ impl<E: Engine> Store for RemoteStore<E> {
     }
 
     fn tally(&self) -> Reply<Tally> {
-        self.look(|engine| Box::pin(engine.tally()))
+        self.ask(|inner| async move {
+            inner.tell_counts().await?;
+            inner.walk(|| inner.engine.tally()).await
+        })
     }
 
     fn reset_tally(&self) -> Reply<()> {
-        self.look(|engine| Box::pin(engine.reset_tally()))
+        self.ask(|inner| async move {
+            inner.tell_counts().await?;
+            inner.walk(|| inner.engine.reset_tally()).await
+        })
     }
 
     fn set_limits(&self, limits: Limits) {
