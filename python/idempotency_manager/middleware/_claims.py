@@ -1,0 +1,129 @@
+"""What both adapters ask a manager for."""
+
+from __future__ import annotations
+
+import logging
+
+from .._default import get_manager
+from .._manager import IdempotencyManager
+from .._async_manager import AsyncIdempotencyManager
+from .._duration import refusal
+from .._types import final
+from ..exceptions import LeaseLostError, StoreError
+from ._answer import Answer
+from ._decision import action_of, context_of, guarded_reconciler, replay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._config import IdempotencyConfig
+    from .._core import ClaimBlock, Core
+    from ._policy import Policy
+    from ._problems import Problem
+
+    Kind = tuple[str, str, str]  # method, path, identity
+    Manager = IdempotencyManager | AsyncIdempotencyManager
+
+LOST = (LeaseLostError, StoreError)
+"""What the end of a claim raises when the answer could not be recorded; the client gets it all the same."""
+_MOST_NOTES = 10_000
+_log = logging.getLogger("idempotency_manager.middleware")
+
+
+@final
+class Claims:
+    """Claims under a middleware's options, from the manager given or the default one at the time of each request."""
+
+    __slots__ = ("_answered", "_config", "_kinds", "_manager", "_options", "_policy", "_warned")
+
+    def __init__(self, manager: Manager | None, policy: Policy) -> None:
+        """Check the manager.
+
+        Raises:
+            ConfigurationError: It is none, or the options can't have their values.
+        """
+        if manager is not None and not isinstance(manager, IdempotencyManager | AsyncIdempotencyManager):
+            problem, remedy = f"{type(manager).__name__} is no manager", 'write manager=IdempotencyManager("sqlite:///…")'
+            raise refusal("manager", manager, problem, remedy)
+        self._manager = manager
+        self._policy = policy
+        self._config: IdempotencyConfig | None = None
+        self._options: dict[str, Any] = {}
+        self._kinds: dict[Kind, str] = {}
+        self._answered: dict[str, None] = {}
+        self._warned = False
+        if manager is not None:
+            self._read(manager)
+
+    def at_hand(self, key: str, kind: Kind, fingerprint: str) -> Answer | Problem | None:
+        """Give the answer that this process remembers, if it does: a look costs a third of a claim."""
+        rest = self._kinds.get(kind)
+        if rest is None or (name := key + rest) not in self._answered or "%" in key:  # an escaped key would be another
+            return None
+        found = (self._manager or get_manager())._core.check(name).wait()  # noqa: SLF001 - this package's own
+        result = found.cached_result
+        if type(result) is Answer and result.fingerprint == fingerprint and result.body is not None:
+            return result
+        return replay(self._policy, result, fingerprint) if found.executed else None
+
+    def remember(self, name: str, kind: Kind, answer: Answer) -> object:
+        """Note that a request is being answered; give the answer in the form that the store keeps best.
+
+        A memory store keeps objects as they are. Which records it has is noted only to spare the others a look in vain,
+        which would be counted as a miss: what is not noted is claimed, with the same outcome.
+        """
+        manager = self._manager or get_manager()
+        core = manager._core  # noqa: SLF001 - this package's own
+        if not core.is_local():
+            return answer.plain()
+        if manager.config is not self._config:
+            self._read(manager)
+        if len(self._answered) >= _MOST_NOTES:
+            self._answered.clear()
+        self._answered[name] = None
+        if kind not in self._kinds:
+            if len(self._kinds) >= _MOST_NOTES:
+                self._kinds.clear()
+            self._kinds[kind] = core.key(action_of("k", *kind))[1:]
+        return answer
+
+    def claim(self, key: str, kind: Kind, fingerprint: str) -> ClaimBlock:
+        """Prepare a claim."""
+        action = action_of(key, *kind)
+        manager = self._manager or get_manager()
+        if manager.config is not self._config:
+            self._read(manager)
+        options = self._options
+        on_in_doubt = self._policy.on_in_doubt or manager.config.on_in_doubt
+        if on_in_doubt != "raise":
+            options = {**options, "on_in_doubt": guarded_reconciler(on_in_doubt, fingerprint)}
+        action["context"] = context_of(fingerprint)
+        return manager._core.claim(action, options)  # noqa: SLF001 - this package's own
+
+    def _read(self, manager: Manager) -> None:
+        config = manager.config
+        given = {"on_in_doubt": self._policy.on_in_doubt, **self._policy.call_options}
+        options = manager._options(self._policy.ttl, given)  # noqa: SLF001 - this package's own
+        self._options = options or {}
+        self._kinds.clear()
+        self._config = config
+
+    def warn_of_cookies(self) -> None:
+        """Say once that callers who are told apart by cookies are all the same here."""
+        if not self._warned:
+            self._warned = True
+            _log.warning(
+                "A request with an Idempotency-Key has cookies and no Authorization, and the middleware has no identity= "
+                "function: such callers share their keys, and one may be given another's answer. Give identity=."
+            )
+
+
+def tell_of_loss(key: str, error: Exception) -> None:
+    """Log that an answer was sent that could not be recorded."""
+    _log.error("The answer to the request %s was sent, but not recorded: %s", key, error)
+
+
+def tell_of_refusal(error: Exception) -> None:
+    """Log what keeps requests from being carried out."""
+    _log.error("A request was refused with status 503: %s", error)
