@@ -132,7 +132,9 @@ def litestar(desk: Desk, **options: Any) -> Any:
     async def cards(request: Request[Any, Any, Any]) -> Response[Any]:
         body = await request.body()
         number = desk.run(request.headers["x-case"])
-        response = Response({"run": number, "size": len(body)}, status_code=201, headers={"location": f"/cards/{number}"})
+        response = Response(
+            {"run": number, "size": len(body)}, status_code=201, headers={"location": f"/cards/{number}"}
+        )
         response.set_cookie("session", "secret")
         return response
 

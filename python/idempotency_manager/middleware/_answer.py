@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._types import final
+from idempotency_manager._types import final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

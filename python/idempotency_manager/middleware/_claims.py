@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 
-from .._default import get_manager
-from .._manager import IdempotencyManager
-from .._async_manager import AsyncIdempotencyManager
-from .._duration import refusal
-from .._types import final
-from ..exceptions import LeaseLostError, StoreError
+from idempotency_manager._async_manager import AsyncIdempotencyManager
+from idempotency_manager._default import get_manager
+from idempotency_manager._duration import refusal
+from idempotency_manager._manager import IdempotencyManager
+from idempotency_manager._types import final
+from idempotency_manager.exceptions import LeaseLostError, StoreError
+
 from ._answer import Answer
 from ._decision import action_of, context_of, guarded_reconciler, replay
 
@@ -17,8 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .._config import IdempotencyConfig
-    from .._core import ClaimBlock, Core
+    from idempotency_manager._config import IdempotencyConfig
+    from idempotency_manager._core import ClaimBlock
+
     from ._policy import Policy
     from ._problems import Problem
 
@@ -43,8 +45,12 @@ class Claims:
         Raises:
             ConfigurationError: It is none, or the options can't have their values.
         """
-        if manager is not None and not isinstance(manager, IdempotencyManager | AsyncIdempotencyManager):
-            problem, remedy = f"{type(manager).__name__} is no manager", 'write manager=IdempotencyManager("sqlite:///…")'
+        given: object = manager
+        if given is not None and not isinstance(given, IdempotencyManager | AsyncIdempotencyManager):
+            problem, remedy = (
+                f"{type(manager).__name__} is no manager",
+                'write manager=IdempotencyManager("sqlite:///…")',
+            )
             raise refusal("manager", manager, problem, remedy)
         self._manager = manager
         self._policy = policy
@@ -61,7 +67,10 @@ class Claims:
         rest = self._kinds.get(kind)
         if rest is None or (name := key + rest) not in self._answered or "%" in key:  # an escaped key would be another
             return None
-        found = (self._manager or get_manager())._core.check(name).wait()  # noqa: SLF001 - this package's own
+        core = (self._manager or get_manager())._core  # noqa: SLF001 - this package's own
+        if not core.is_local():
+            return None
+        found = core.check(name).wait()
         result = found.cached_result
         if type(result) is Answer and result.fingerprint == fingerprint and result.body is not None:
             return result
@@ -107,6 +116,7 @@ class Claims:
         options = manager._options(self._policy.ttl, given)  # noqa: SLF001 - this package's own
         self._options = options or {}
         self._kinds.clear()
+        self._answered.clear()
         self._config = config
 
     def warn_of_cookies(self) -> None:
@@ -114,8 +124,8 @@ class Claims:
         if not self._warned:
             self._warned = True
             _log.warning(
-                "A request with an Idempotency-Key has cookies and no Authorization, and the middleware has no identity= "
-                "function: such callers share their keys, and one may be given another's answer. Give identity=."
+                "A request with an Idempotency-Key has cookies and no Authorization, and the middleware has no "
+                "identity= function: such callers share their keys, and one may get another's answer. Give identity=."
             )
 
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 
-from .._types import NOT_EXECUTED, final
-from ..exceptions import (
+from idempotency_manager._types import NOT_EXECUTED, final
+from idempotency_manager.exceptions import (
     AlreadyInProgressError,
     CacheFullError,
     InDoubtError,
@@ -24,6 +24,7 @@ from ..exceptions import (
     ResultUnavailableError,
     StoreError,
 )
+
 from ._answer import Answer, answer_of
 from ._header import PLAIN, parse_key
 from ._problems import Code, Problem
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from .._core import IdempotencyRecord
+    from idempotency_manager._core import IdempotencyRecord
+
     from ._policy import Policy
 
 ANYBODY = "anybody"
@@ -57,31 +59,40 @@ def key_of(policy: Policy, raw: bytes | None, count: int, request: Mapping[str, 
         The key; a problem to answer with; or None to pass the request through untouched.
     """
     if raw is None:
-        required = policy.required if isinstance(policy.required, bool) else policy.required(request)
-        if not required:
-            return None
-        return _problem(
-            policy,
-            Code.KEY_MISSING,
-            "This operation takes an Idempotency-Key: send a new one, such as a UUID between quotation marks, with "
-            "every new request, and the same one with every retry of it.",
-        )
-    if count > 1:
-        return _problem(policy, Code.KEY_MALFORMED, f"The request has {count} of them; send one.")
-    if (match := PLAIN(raw)) and len(raw) <= policy.max_key_length and policy.key_pattern is None:
+        return _without_key(policy, request)
+    if count == 1 and (match := PLAIN(raw)) and len(raw) <= policy.max_key_length and policy.key_pattern is None:
         return match[1].decode("ascii")
     try:
+        if count > 1:
+            raise ValueError(f"The request has {count} of them; send one.")  # noqa: TRY301 - as any other malformed one
         key = parse_key(raw, unquoted=policy.unquoted_keys, longest=policy.max_key_length)
+        if policy.key_pattern is not None and not policy.key_pattern.fullmatch(key):
+            raise ValueError(f"A key must match {policy.key_pattern.pattern}.")  # noqa: TRY301 - likewise
     except ValueError as error:
         return _problem(policy, Code.KEY_MALFORMED, str(error))
-    if policy.key_pattern is not None and not policy.key_pattern.fullmatch(key):
-        return _problem(policy, Code.KEY_MALFORMED, f"A key must match {policy.key_pattern.pattern}.")
     return key
+
+
+def _without_key(policy: Policy, request: Mapping[str, Any]) -> Problem | None:
+    required = policy.required if isinstance(policy.required, bool) else policy.required(request)
+    if not required:
+        return None
+    return _problem(
+        policy,
+        Code.KEY_MISSING,
+        "This operation takes an Idempotency-Key: send a new one, such as a UUID between quotation marks, with every "
+        "new request, and the same one with every retry of it.",
+    )
 
 
 def declared_too_large(policy: Policy, content_length: bytes | str | None) -> Problem | None:
     """Refuse a body by what its `Content-Length` says, before any of it is read."""
-    if content_length and len(content_length) >= policy.shortest_excess and content_length.isdigit() and int(content_length) > policy.max_body_size:
+    if (
+        content_length
+        and len(content_length) >= policy.shortest_excess
+        and content_length.isdigit()
+        and int(content_length) > policy.max_body_size
+    ):
         return body_too_large(policy)
     return None
 
@@ -141,7 +152,7 @@ class Payload:
 
 
 def identity_of(policy: Policy, request: Mapping[str, Any], authorization: bytes | str | None) -> str:
-    """Name the caller, so that nobody is given another's answer: by the function given, else by a hash of credentials."""
+    """Name the caller, so that nobody is given another's answer: by the function given, or a hash of credentials."""
     if policy.identity is not None:
         return policy.identity(request) or _NOBODY
     if not authorization:
@@ -184,7 +195,7 @@ def refusal_of(policy: Policy, error: Exception, fingerprint: str) -> Problem | 
     if isinstance(error, ParamsMismatchError) or (record is not None and is_of_another(record, fingerprint)):
         return _reused(policy)
     if isinstance(error, AlreadyInProgressError | ReentrantCallError):
-        detail = "The first request has not been answered yet. Ask again: the answer will be its."
+        detail = "The first request has not been answered yet. Ask again with the same key to get its answer."
         return _problem(policy, Code.IN_PROGRESS, detail, retry_after=policy.retry_after)
     if isinstance(error, InDoubtError):
         return _problem(

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import re
 
-from .._duration import refusal, to_timedelta
-from .._types import final
+from idempotency_manager._duration import refusal, to_timedelta
+from idempotency_manager._types import final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Literal, TypedDict
 
-    from .._duration import Duration
-    from .._types import OnInDoubt
+    from idempotency_manager._duration import Duration
+    from idempotency_manager._types import OnInDoubt
 
     class Options(TypedDict, total=False):
         """The options of both middlewares; docs/http.md says what each is for."""

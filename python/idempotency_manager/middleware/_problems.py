@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import Enum
 
-from .._types import final
+from idempotency_manager._types import final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

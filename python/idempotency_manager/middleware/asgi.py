@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
-from .._types import final
-from ..exceptions import IdempotencyError, InvalidActionError
+from idempotency_manager._types import final
+from idempotency_manager.exceptions import IdempotencyError, InvalidActionError
+
 from ._answer import Recorder
 from ._claims import LOST, Claims, tell_of_loss, tell_of_refusal
 from ._decision import (
@@ -24,6 +25,7 @@ from ._decision import (
     replay,
 )
 from ._policy import Policy
+from ._problems import Problem
 from ._reported import Reported, enter
 
 TYPE_CHECKING = False
@@ -31,17 +33,18 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
     from typing import Any, Unpack
 
-    from .._core import Attempt, ClaimBlock
+    from idempotency_manager._core import Attempt, ClaimBlock
+
     from ._answer import Answer
     from ._claims import Kind, Manager
     from ._policy import Options
-    from ._problems import Problem
 
     Scope = MutableMapping[str, Any]
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
+    Call = tuple[Scope, Receive, Send]
 
 __all__ = ["IdempotencyMiddleware"]
 
@@ -55,11 +58,12 @@ class IdempotencyMiddleware:
 
     Args:
         app: The application.
-        manager: What remembers the answers: an `AsyncIdempotencyManager` or an `IdempotencyManager`. The default manager
-            at the time of each request if None.
-        **options: See docs/http.md: `methods`, `identity`, `required`, `unquoted_keys`, `key_pattern`, `max_key_length`,
-            `max_body_size`, `max_answer_size`, `keep`, `drop_headers`, `on_concurrent`, `on_in_doubt`, `in_doubt_on`,
-            `not_executed_on`, `ttl`, `retry_after`, `documentation`.
+        manager: What remembers the answers: an `AsyncIdempotencyManager` or an `IdempotencyManager`. The default
+            manager at the time of each request if None.
+        **options: See docs/http.md: `methods`, `identity`, `required`, `unquoted_keys`, `key_pattern`,
+            `max_key_length`, `max_body_size`, `max_answer_size`, `keep`, `drop_headers`, `on_concurrent`,
+            `on_in_doubt`, `in_doubt_on`, `not_executed_on`, `ttl`, `retry_after`, `documentation`. Functions get the
+            ASGI scope.
 
     Raises:
         ConfigurationError: An option is unknown or can't have its value.
@@ -75,68 +79,65 @@ class IdempotencyMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         policy = self._policy
-        if scope["type"] != "http" or scope["method"] not in policy.methods:
+        if scope["type"] != "http" or (method := scope["method"]) not in policy.methods:
             await self.app(scope, receive, send)
             return
         fields = scope["headers"]
         headers = dict(fields)
+        field = headers.get
         count = 1 if len(headers) == len(fields) else sum(name == b"idempotency-key" for name, _ in fields)
-        key = key_of(policy, headers.get(b"idempotency-key"), count, scope)
+        key = key_of(policy, field(b"idempotency-key"), count, scope)
         if key is None:
             await self.app(scope, receive, send)
             return
         answer: Answer | Problem | None
-        answer = declared_too_large(policy, headers.get(b"content-length")) if type(key) is str else key  # type: ignore[assignment]
-        if answer is None:
-            kind = (scope["method"], scope["path"], identity_of(policy, scope, headers.get(b"authorization")))
+        if isinstance(key, Problem):
+            answer = key
+        elif (answer := declared_too_large(policy, field(b"content-length"))) is None:
+            kind = (method, scope["path"], identity_of(policy, scope, field(b"authorization")))
             message = await receive()
             body = message.get("body", b"")
             if message.get("more_body") or len(body) > policy.max_body_size or message["type"] != "http.request":
-                answer = await self._gather(key, kind, headers, message, scope, receive, send)
+                answer = await self._gather((key, kind), headers, message, (scope, receive, send))
             else:
-                fingerprint = fingerprint_of(scope["query_string"], headers.get(b"content-type"), body)
+                fingerprint = fingerprint_of(scope["query_string"], field(b"content-type"), body)
                 answer = self._claims.at_hand(key, kind, fingerprint)
                 if answer is None:
-                    if b"cookie" in headers and kind[2] is ANYBODY:
-                        self._claims.warn_of_cookies()
-                    exchange = _Exchange(self._claims, policy, fingerprint, body, receive, send)
-                    answer = await self._carry_out(exchange, key, kind, scope)
+                    answer = await self._carry_out((key, kind), (body, fingerprint), (scope, receive, send))
         if answer is not None:
             # A copy of the headers, as those who stand outside may add theirs in place.
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.raw_headers[:]})
             await send({"type": "http.response.body", "body": answer.body})
 
     async def _gather(
-        self,
-        key: str,
-        kind: Kind,
-        headers: dict[bytes, bytes],
-        message: Message,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
+        self, name: tuple[str, Kind], headers: dict[bytes, bytes], message: Message, call: Call
     ) -> Answer | Problem | None:
         """Read a body that comes in parts, then carry the request out."""
-        policy = self._policy
+        policy, (scope, receive, _) = self._policy, call
         payload = Payload(policy.max_body_size, scope["query_string"], headers.get(b"content-type"))
         while message["type"] != "http.disconnect":
             if not payload.add(message.get("body", b"")):
                 return body_too_large(policy)
             if not message.get("more_body"):
-                body, fingerprint = payload.end()
-                exchange = _Exchange(self._claims, policy, fingerprint, body, receive, send)
-                return await self._carry_out(exchange, key, kind, scope)
+                return await self._carry_out(name, payload.end(), call)
             message = await receive()
         return None  # the client left before its request was whole: nothing has been carried out
 
-    async def _carry_out(self, exchange: _Exchange, key: str, kind: Kind, scope: Scope) -> Answer | Problem | None:
-        """Let the application answer, or give the answer that there is instead."""
-        answer = await exchange.claim(key, kind)
+    async def _carry_out(
+        self, name: tuple[str, Kind], request: tuple[bytes, str], call: Call
+    ) -> Answer | Problem | None:
+        """Let the application answer a body with its fingerprint, or give the answer that there is instead."""
+        scope, receive, send = call
+        if name[1][2] is ANYBODY and any(field == b"cookie" for field, _ in scope["headers"]):
+            self._claims.warn_of_cookies()
+        exchange = _Exchange(self._claims, self._policy, request, receive, send)
+        answer = await exchange.claim(*name)
         if answer is not None:
             return answer
         extensions = scope.get("extensions")
         if extensions and any(name in extensions for name in _SHORTCUTS):
-            scope = {**scope, "extensions": {name: extensions[name] for name in extensions if name not in _SHORTCUTS}}
+            kept = {extension: extensions[extension] for extension in extensions if extension not in _SHORTCUTS}
+            scope = {**scope, "extensions": kept}
         enter(exchange.reported)
         try:
             await self.app(scope, exchange.receive, exchange.send)
@@ -156,20 +157,20 @@ class _Exchange:
     """
 
     __slots__ = (
-        "_attempt", "_block", "_body", "_claims", "_fingerprint", "_held", "_is_over", "_kind", "_over", "_policy", "_receive",
-        "_recorder", "_send", "reported",
+        "_attempt", "_block", "_body", "_claims", "_fingerprint", "_held", "_is_over", "_kind", "_over", "_policy",
+        "_receive", "_recorder", "_send", "reported",
     )  # fmt: skip
     _block: ClaimBlock
     _attempt: Attempt
     _kind: Kind
 
     def __init__(
-        self, claims: Claims, policy: Policy, fingerprint: str, body: bytes, receive: Receive, send: Send
+        self, claims: Claims, policy: Policy, request: tuple[bytes, str], receive: Receive, send: Send
     ) -> None:
         self._claims = claims
         self._policy = policy
-        self._fingerprint = fingerprint
-        self._body: bytes | None = body
+        self._body: bytes | None
+        self._body, self._fingerprint = request
         self._receive = receive
         self._send = send
         self._recorder = Recorder(policy.max_answer_size)

@@ -10,8 +10,9 @@ from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
 
-from .._types import final
-from ..exceptions import IdempotencyError, InvalidActionError
+from idempotency_manager._types import final
+from idempotency_manager.exceptions import IdempotencyError, InvalidActionError
+
 from ._answer import Recorder
 from ._claims import LOST, Claims, tell_of_loss, tell_of_refusal
 from ._decision import (
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Unpack
 
-    from .._core import Attempt, ClaimBlock
+    from idempotency_manager._core import Attempt, ClaimBlock
+
     from ._answer import Answer
     from ._claims import Kind, Manager
     from ._policy import Options
@@ -57,7 +59,8 @@ class IdempotencyMiddleware:
     Args:
         app: The application.
         manager: What remembers the answers. The default manager at the time of each request if None.
-        **options: As of `idempotency_manager.middleware.asgi.IdempotencyMiddleware`; functions get the WSGI environment.
+        **options: As of `idempotency_manager.middleware.asgi.IdempotencyMiddleware`; functions get the WSGI
+            environment.
 
     Raises:
         ConfigurationError: An option is unknown or can't have its value.
@@ -79,8 +82,9 @@ class IdempotencyMiddleware:
         key = key_of(policy, None if field is None else field.encode("latin-1", "replace"), 1, environ)
         if key is None:
             return self.app(environ, start_response)
-        refused = key if isinstance(key, Problem) else declared_too_large(policy, environ.get("CONTENT_LENGTH"))
-        if isinstance(key, Problem) or refused is not None:
+        if isinstance(key, Problem):
+            return _answer(key, start_response)
+        if (refused := declared_too_large(policy, environ.get("CONTENT_LENGTH"))) is not None:
             return _answer(refused, start_response)
         payload = Payload(policy.max_body_size, *_hashed_headers(environ))
         if not all(payload.add(piece) for piece in _pieces(environ, policy.max_body_size + 1)):
@@ -161,7 +165,7 @@ class _Exchange:
     ) -> Callable[[bytes], object]:
         """Record the status and headers, and hand them on; the application's `start_response`."""
         self._recorder.status = int(status[:3])
-        self._recorder.headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        self._recorder.headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         given = (status, headers) if exc_info is None else (status, headers, exc_info)
         write = self._start_response(*given)
 
