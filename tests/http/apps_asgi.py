@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 ERRORS: dict[str, type[Exception]] = {"value": ValueError, "timeout": TimeoutError}
 
 
+async def gated_chunks(desk: Desk, case: str) -> AsyncIterator[bytes]:
+    """Hand out a part before the test has let the next one go."""
+    yield CHUNKS[0]
+    await asyncio.to_thread(desk.meet, case)
+    yield CHUNKS[1]
+
+
 async def chunks(parts: tuple[bytes, ...] = CHUNKS) -> AsyncIterator[bytes]:
     for part in parts:
         yield part
@@ -54,6 +61,10 @@ def starlette(desk: Desk, **options: Any) -> Any:
         await asyncio.to_thread(desk.meet, request.headers["x-case"])
         return JSONResponse({"run": number}, 201)
 
+    async def gated(request: Request) -> Response:
+        desk.run(request.headers["x-case"])
+        return StreamingResponse(gated_chunks(desk, request.headers["x-case"]), media_type="text/plain")
+
     app = Starlette(
         routes=[
             Route("/cards", cards, methods=["GET", "POST", "PATCH", "PUT"]),
@@ -62,6 +73,7 @@ def starlette(desk: Desk, **options: Any) -> Any:
             Route("/stream", stream, methods=["POST"]),
             Route("/big", big, methods=["POST"]),
             Route("/slow", slow, methods=["POST"]),
+            Route("/gated", gated, methods=["POST"]),
         ]
     )
     app.add_middleware(IdempotencyMiddleware, **options)

@@ -48,6 +48,18 @@ def flask(desk: Desk, **options: Any) -> Any:
 
         return Response(parts(), content_type="text/plain")
 
+    @app.post("/gated")
+    def gated() -> Any:
+        case = request.headers["x-case"]
+        desk.run(case)
+
+        def parts() -> Iterator[bytes]:
+            yield CHUNKS[0]
+            desk.meet(case)
+            yield CHUNKS[1]
+
+        return Response(parts(), content_type="text/plain")
+
     @app.post("/big")
     def big() -> Any:
         desk.run(request.headers["x-case"])

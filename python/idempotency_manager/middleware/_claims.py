@@ -12,7 +12,7 @@ from idempotency_manager._types import final
 from idempotency_manager.exceptions import LeaseLostError, StoreError
 
 from ._answer import Answer
-from ._decision import action_of, context_of, guarded_reconciler, replay
+from ._decision import action_of, context_of, guarded_reconciler, is_of_another, replay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from idempotency_manager._config import IdempotencyConfig
     from idempotency_manager._core import ClaimBlock
+    from idempotency_manager.exceptions import InDoubtError
 
     from ._policy import Policy
     from ._problems import Problem
@@ -98,23 +99,35 @@ class Claims:
         return answer
 
     def claim(self, key: str, kind: Kind, fingerprint: str) -> ClaimBlock:
-        """Prepare a claim."""
-        action = action_of(key, *kind)
+        """Prepare a claim, which leaves what is in doubt as it is."""
         manager = self._manager or get_manager()
         if manager.config is not self._config:
             self._read(manager)
-        options = self._options
-        on_in_doubt = self._policy.on_in_doubt or manager.config.on_in_doubt
-        if on_in_doubt != "raise":
-            options = {**options, "on_in_doubt": guarded_reconciler(on_in_doubt, fingerprint)}
+        action = action_of(key, *kind)
         action["context"] = context_of(fingerprint)
+        return manager._core.claim(action, self._options)  # noqa: SLF001 - this package's own
+
+    def settlement(self, key: str, kind: Kind, fingerprint: str, error: InDoubtError) -> ClaimBlock | None:
+        """Prepare a claim that settles what is in doubt, where that is to be done other than by hand.
+
+        Only once the record is known to be of the same request: to settle it is to claim it, and a claim replaces what
+        the record knows of the request.
+        """
+        manager = self._manager or get_manager()
+        on_in_doubt = self._policy.on_in_doubt or manager.config.on_in_doubt
+        if on_in_doubt == "raise" or is_of_another(error.record, fingerprint):
+            return None
+        action = action_of(key, *kind)
+        action["context"] = context_of(fingerprint)
+        options = {**self._options, "on_in_doubt": guarded_reconciler(on_in_doubt, fingerprint)}
         return manager._core.claim(action, options)  # noqa: SLF001 - this package's own
 
     def _read(self, manager: Manager) -> None:
         config = manager.config
-        given = {"on_in_doubt": self._policy.on_in_doubt, **self._policy.call_options}
-        options = manager._options(self._policy.ttl, given)  # noqa: SLF001 - this package's own
-        self._options = options or {}
+        ttl, given = self._policy.ttl, self._policy.call_options
+        if self._policy.on_in_doubt is not None:
+            manager._options(None, {"on_in_doubt": self._policy.on_in_doubt})  # noqa: SLF001 - to have it checked
+        self._options = manager._options(ttl, {**given, "on_in_doubt": "raise"}) or {}  # noqa: SLF001 - this package's own
         self._kinds.clear()
         self._answered.clear()
         self._config = config

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from idempotency_manager._types import final
-from idempotency_manager.exceptions import IdempotencyError, InvalidActionError
+from idempotency_manager.exceptions import IdempotencyError, InDoubtError, InvalidActionError
 
 from ._answer import Recorder
 from ._claims import LOST, Claims, tell_of_loss, tell_of_refusal
@@ -157,8 +157,8 @@ class _Exchange:
     """
 
     __slots__ = (
-        "_attempt", "_block", "_body", "_claims", "_fingerprint", "_held", "_is_over", "_kind", "_over", "_policy",
-        "_receive", "_recorder", "_send", "reported",
+        "_attempt", "_block", "_body", "_claims", "_fingerprint", "_has_gone", "_held", "_is_over", "_kind", "_over",
+        "_policy", "_receive", "_recorder", "_send", "reported",
     )  # fmt: skip
     _block: ClaimBlock
     _attempt: Attempt
@@ -175,6 +175,7 @@ class _Exchange:
         self._send = send
         self._recorder = Recorder(policy.max_answer_size)
         self._held: Message | None = None
+        self._has_gone = False
         self._is_over = False
         self._over: asyncio.Event | None = None
         self.reported = Reported()
@@ -183,9 +184,8 @@ class _Exchange:
         """Ask for the right to carry the request out; give the answer where there is another one to give."""
         fingerprint = self._fingerprint
         self._kind = kind
-        self._block = self._claims.claim(key, kind, fingerprint)
         try:
-            self._attempt = attempt = await self._block.__aenter__()
+            self._attempt = attempt = await self._enter(key)
         except IdempotencyError as error:
             problem = refusal_of(self._policy, error, fingerprint)
             if problem is None:
@@ -194,6 +194,19 @@ class _Exchange:
                 tell_of_refusal(error)
             return problem
         return replay(self._policy, attempt.result, fingerprint) if attempt.executed else None
+
+    async def _enter(self, key: str) -> Attempt:
+        """Enter a claim; a second one where the first finds a doubt that is to be settled."""
+        kind, fingerprint = self._kind, self._fingerprint
+        self._block = self._claims.claim(key, kind, fingerprint)
+        try:
+            return await self._block.__aenter__()
+        except InDoubtError as error:
+            settlement = self._claims.settlement(key, kind, fingerprint, error)
+            if settlement is None:
+                raise
+            self._block = settlement
+        return await self._block.__aenter__()
 
     async def receive(self) -> Message:
         """Give the application the body; afterwards nothing until the answer is recorded."""
@@ -278,18 +291,17 @@ class _Exchange:
             self._over.set()
 
     async def _pass_on(self, message: Message) -> None:
+        """Hand a part on; one that nobody takes is recorded all the same, as long as the answer is."""
+        if self._has_gone and not self._recorder.is_too_large:
+            return
         try:
             await self._send(message)
         except OSError:
+            self._has_gone = True
             if self._recorder.is_too_large:
                 raise  # nothing is recorded any more: the application may as well stop
-            self._send = _to_nobody
 
     async def _let_go(self) -> None:
         if self._held is not None:
             held, self._held = self._held, None
             await self._pass_on(held)
-
-
-async def _to_nobody(_message: Message) -> None:
-    """Take the rest of an answer whose client has gone."""

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from io import BytesIO
 
 from idempotency_manager._types import final
-from idempotency_manager.exceptions import IdempotencyError, InvalidActionError
+from idempotency_manager.exceptions import IdempotencyError, InDoubtError, InvalidActionError
 
 from ._answer import Recorder
 from ._claims import LOST, Claims, tell_of_loss, tell_of_refusal
@@ -137,9 +137,8 @@ class _Exchange:
     def claim(self, key: str, kind: Kind) -> Answer | Problem | None:
         """Ask for the right to carry the request out; give the answer where there is another one to give."""
         self._kind = kind
-        self._block = self._claims.claim(key, kind, self._fingerprint)
         try:
-            self._attempt = attempt = self._block.__enter__()
+            self._attempt = attempt = self._enter(key)
         except IdempotencyError as error:
             problem = refusal_of(self._policy, error, self._fingerprint)
             if problem is None:
@@ -148,6 +147,19 @@ class _Exchange:
                 tell_of_refusal(error)
             return problem
         return replay(self._policy, attempt.result, self._fingerprint) if attempt.executed else None
+
+    def _enter(self, key: str) -> Attempt:
+        """Enter a claim; a second one where the first finds a doubt that is to be settled."""
+        kind, fingerprint = self._kind, self._fingerprint
+        self._block = self._claims.claim(key, kind, fingerprint)
+        try:
+            return self._block.__enter__()
+        except InDoubtError as error:
+            settlement = self._claims.settlement(key, kind, fingerprint, error)
+            if settlement is None:
+                raise
+            self._block = settlement
+        return self._block.__enter__()
 
     def run(self, app: App, environ: Environ) -> None:
         """Call the application."""
