@@ -12,6 +12,8 @@ from tests.http.desk import BIG, CHUNKS, Desk
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from starlette.requests import Request
+
 ERRORS: dict[str, type[Exception]] = {"value": ValueError, "timeout": TimeoutError}
 
 
@@ -29,7 +31,6 @@ async def chunks(parts: tuple[bytes, ...] = CHUNKS) -> AsyncIterator[bytes]:
 
 def starlette(desk: Desk, **options: Any) -> Any:
     from starlette.applications import Starlette
-    from starlette.requests import Request
     from starlette.responses import JSONResponse, Response, StreamingResponse
     from starlette.routing import Route
 

@@ -1,10 +1,13 @@
-"""What the applications of these tests do, whatever framework they are written with; across processes, through files."""
+"""What the applications of these tests do, whatever they are written with; across processes, through files."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CHUNKS = (b"one, ", b"two, ", b"three")
 BIG = b"x" * 70_000

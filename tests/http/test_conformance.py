@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ask:
-    """A request and what it must be answered with: a status, and `code` of a problem or None for the action's answer."""
+    """A request and its answer: a status, and the `code` of a problem or None for the application's own answer."""
 
     status: int
     code: str | None = None
@@ -109,7 +109,11 @@ CASES: dict[str, tuple[list[Ask], int]] = {
     ),
     "a stream is kept": ([first(200, path="/stream"), again(200, path="/stream")], 1),
     "an answer that is too large is not": (
-        [first(201, path="/big"), refused(409, "answer-not-kept", path="/big"), refused(422, "key-reused", path="/big", body=b"o")],
+        [
+            first(201, path="/big"),
+            refused(409, "answer-not-kept", path="/big"),
+            refused(422, "key-reused", path="/big", body=b"other"),
+        ],
         1,
     ),
 }  # fmt: skip
