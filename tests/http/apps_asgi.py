@@ -84,7 +84,7 @@ def starlette(desk: Desk, **options: Any) -> Any:
 def fastapi(desk: Desk, **options: Any) -> Any:
     from typing import Annotated
 
-    from fastapi import FastAPI, Header, Request, Response
+    from fastapi import FastAPI, Header, Request, Response  # noqa: F401 - named in annotations
     from fastapi.responses import StreamingResponse
 
     app = FastAPI()
@@ -138,7 +138,7 @@ def _resolve(function: Any, names: dict[str, Any]) -> None:
 
 
 def litestar(desk: Desk, **options: Any) -> Any:
-    from litestar import Litestar, Request, Response, post, route
+    from litestar import Litestar, Request, Response, post, route  # noqa: F401 - named in annotations
     from litestar.middleware import DefineMiddleware
     from litestar.response import Stream
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ._policy import Policy
     from ._problems import Problem
 
-    Kind = tuple[str, str, str]  # method, path, identity
+    Name = tuple[str, str, str, str]  # key, method, path, identity
     Manager = IdempotencyManager | AsyncIdempotencyManager
 
 LOST = (LeaseLostError, StoreError)
@@ -38,7 +38,7 @@ _log = logging.getLogger("idempotency_manager.middleware")
 class Claims:
     """Claims under a middleware's options, from the manager given or the default one at the time of each request."""
 
-    __slots__ = ("_answered", "_config", "_kinds", "_manager", "_options", "_policy", "_warned")
+    __slots__ = ("_answered", "_config", "_manager", "_options", "_policy", "_warned")
 
     def __init__(self, manager: Manager | None, policy: Policy) -> None:
         """Check the manager.
@@ -57,57 +57,53 @@ class Claims:
         self._policy = policy
         self._config: IdempotencyConfig | None = None
         self._options: dict[str, Any] = {}
-        self._kinds: dict[Kind, str] = {}
-        self._answered: dict[str, None] = {}
+        self._answered: dict[Name, str] = {}
         self._warned = False
         if manager is not None:
             self._read(manager)
 
-    def at_hand(self, key: str, kind: Kind, fingerprint: str) -> Answer | Problem | None:
+    def at_hand(self, name: Name, fingerprint: str) -> Answer | Problem | None:
         """Give the answer that this process remembers, if it does: a look costs a third of a claim."""
-        rest = self._kinds.get(kind)
-        if rest is None or (name := key + rest) not in self._answered or "%" in key:  # an escaped key would be another
+        key = self._answered.get(name)
+        if key is None:
             return None
         core = (self._manager or get_manager())._core  # noqa: SLF001 - this package's own
         if not core.is_local():
             return None
-        found = core.check(name).wait()
+        found = core.check(key).wait()
         result = found.cached_result
         if type(result) is Answer and result.fingerprint == fingerprint and result.body is not None:
             return result
         return replay(self._policy, result, fingerprint) if found.executed else None
 
-    def remember(self, name: str, kind: Kind, answer: Answer) -> object:
+    def remember(self, name: Name, key: str, answer: Answer) -> object:
         """Note that a request is being answered; give the answer in the form that the store keeps best.
 
         A memory store keeps objects as they are. Which records it has is noted only to spare the others a look in vain,
         which would be counted as a miss: what is not noted is claimed, with the same outcome.
+
+        Args:
+            name: The request.
+            key: Its record's key.
+            answer: The answer.
         """
-        manager = self._manager or get_manager()
-        core = manager._core  # noqa: SLF001 - this package's own
-        if not core.is_local():
+        if not (self._manager or get_manager())._core.is_local():  # noqa: SLF001 - this package's own
             return answer.plain()
-        if manager.config is not self._config:
-            self._read(manager)
         if len(self._answered) >= _MOST_NOTES:
             self._answered.clear()
-        self._answered[name] = None
-        if kind not in self._kinds:
-            if len(self._kinds) >= _MOST_NOTES:
-                self._kinds.clear()
-            self._kinds[kind] = core.key(action_of("k", *kind))[1:]
+        self._answered[name] = key
         return answer
 
-    def claim(self, key: str, kind: Kind, fingerprint: str) -> ClaimBlock:
+    def claim(self, name: Name, fingerprint: str) -> ClaimBlock:
         """Prepare a claim, which leaves what is in doubt as it is."""
         manager = self._manager or get_manager()
         if manager.config is not self._config:
             self._read(manager)
-        action = action_of(key, *kind)
+        action = action_of(*name)
         action["context"] = context_of(fingerprint)
         return manager._core.claim(action, self._options)  # noqa: SLF001 - this package's own
 
-    def settlement(self, key: str, kind: Kind, fingerprint: str, error: InDoubtError) -> ClaimBlock | None:
+    def settlement(self, name: Name, fingerprint: str, error: InDoubtError) -> ClaimBlock | None:
         """Prepare a claim that settles what is in doubt, where that is to be done other than by hand.
 
         Only once the record is known to be of the same request: to settle it is to claim it, and a claim replaces what
@@ -117,7 +113,7 @@ class Claims:
         on_in_doubt = self._policy.on_in_doubt or manager.config.on_in_doubt
         if on_in_doubt == "raise" or is_of_another(error.record, fingerprint):
             return None
-        action = action_of(key, *kind)
+        action = action_of(*name)
         action["context"] = context_of(fingerprint)
         options = {**self._options, "on_in_doubt": guarded_reconciler(on_in_doubt, fingerprint)}
         return manager._core.claim(action, options)  # noqa: SLF001 - this package's own
@@ -128,7 +124,6 @@ class Claims:
         if self._policy.on_in_doubt is not None:
             manager._options(None, {"on_in_doubt": self._policy.on_in_doubt})  # noqa: SLF001 - to have it checked
         self._options = manager._options(ttl, {**given, "on_in_doubt": "raise"}) or {}  # noqa: SLF001 - this package's own
-        self._kinds.clear()
         self._answered.clear()
         self._config = config
 

@@ -2,7 +2,7 @@
 
 The adapters bring the request's parts, ask the store, and send what comes out:
 
-1. `key_of`: pass the request through, refuse it, or guard it under its key;
+1. `key_of`: pass the request through, refuse it, or guard it under its key, by its headers;
 2. `Payload`: its body, up to a limit, and the fingerprint that tells it from another;
 3. `action_of`: what the store is asked for;
 4. `replay`: what a kept result says; `refusal_of`: what an error of the store says;
@@ -46,13 +46,16 @@ _LONGEST_NAME = 256
 _BOUNDARY = re.compile(rb'^multipart/.*;\s*boundary="?([^";,]+)"?', re.IGNORECASE).match
 
 
-def key_of(policy: Policy, raw: bytes | None, count: int, request: Mapping[str, Any]) -> str | Problem | None:
-    """Decide whether a request is guarded.
+def key_of(
+    policy: Policy, raw: bytes | None, count: int, content_length: bytes | None, request: Mapping[str, Any]
+) -> str | Problem | None:
+    """Decide by its headers whether a request is guarded, before any of its body is read.
 
     Args:
         policy: The options.
         raw: The header's value, if there is one.
         count: How many such headers there are.
+        content_length: The body's declared size, if there is one.
         request: The scope or the environment, for a `required` that is a function.
 
     Returns:
@@ -60,7 +63,8 @@ def key_of(policy: Policy, raw: bytes | None, count: int, request: Mapping[str, 
     """
     if raw is None:
         return _without_key(policy, request)
-    if count == 1 and (match := PLAIN(raw)) and len(raw) <= policy.max_key_length and policy.key_pattern is None:
+    is_short = content_length is None or len(content_length) < policy.shortest_excess
+    if is_short and count == 1 and (match := PLAIN(raw)) and len(raw) <= policy.longest_plain:
         return match[1].decode("ascii")
     try:
         if count > 1:
@@ -70,7 +74,8 @@ def key_of(policy: Policy, raw: bytes | None, count: int, request: Mapping[str, 
             raise ValueError(f"A key must match {policy.key_pattern.pattern}.")  # noqa: TRY301 - likewise
     except ValueError as error:
         return _problem(policy, Code.KEY_MALFORMED, str(error))
-    return key
+    too_large = content_length is not None and content_length.isdigit() and int(content_length) > policy.max_body_size
+    return body_too_large(policy) if too_large else key
 
 
 def _without_key(policy: Policy, request: Mapping[str, Any]) -> Problem | None:
@@ -83,18 +88,6 @@ def _without_key(policy: Policy, request: Mapping[str, Any]) -> Problem | None:
         "This operation takes an Idempotency-Key: send a new one, such as a UUID between quotation marks, with every "
         "new request, and the same one with every retry of it.",
     )
-
-
-def declared_too_large(policy: Policy, content_length: bytes | str | None) -> Problem | None:
-    """Refuse a body by what its `Content-Length` says, before any of it is read."""
-    if (
-        content_length
-        and len(content_length) >= policy.shortest_excess
-        and content_length.isdigit()
-        and int(content_length) > policy.max_body_size
-    ):
-        return body_too_large(policy)
-    return None
 
 
 def body_too_large(policy: Policy) -> Problem:

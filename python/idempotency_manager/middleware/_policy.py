@@ -76,7 +76,7 @@ def is_kept(status: int) -> bool:
 class Policy:
     """The options of a middleware, checked."""
 
-    __slots__ = (*sorted(DEFAULTS), "call_options", "shortest_excess")
+    __slots__ = (*sorted(DEFAULTS), "call_options", "longest_plain", "shortest_excess")
 
     methods: frozenset[str]
     identity: Callable[[Mapping[str, Any]], str | None] | None
@@ -96,7 +96,10 @@ class Policy:
     retry_after: int
     documentation: str | None
     call_options: dict[str, Any]
+    longest_plain: int
+    """Of a header's value: so long may it be without a closer look at the key."""
     shortest_excess: int
+    """Of a `Content-Length`: with fewer digits no body is too large."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Check the options.
@@ -111,6 +114,7 @@ class Policy:
             value = options.get(name, default)
             reader = _READERS.get(name)
             object.__setattr__(self, name, value if reader is None else reader(name, value))
+        self.longest_plain = self.max_key_length if self.key_pattern is None else -1
         self.shortest_excess = len(str(self.max_body_size))
         # What the manager checks: `ttl` goes to it separately.
         names = ("on_concurrent", "in_doubt_on", "not_executed_on")

@@ -17,7 +17,6 @@ from ._decision import (
     ANYBODY,
     Payload,
     body_too_large,
-    declared_too_large,
     fingerprint_of,
     identity_of,
     key_of,
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from idempotency_manager._core import Attempt, ClaimBlock
 
     from ._answer import Answer
-    from ._claims import Kind, Manager
+    from ._claims import Manager, Name
     from ._policy import Options
 
     Scope = MutableMapping[str, Any]
@@ -85,32 +84,34 @@ class IdempotencyMiddleware:
         fields = scope["headers"]
         headers = dict(fields)
         field = headers.get
-        count = 1 if len(headers) == len(fields) else sum(name == b"idempotency-key" for name, _ in fields)
-        key = key_of(policy, field(b"idempotency-key"), count, scope)
+        count = 1 if len(headers) == len(fields) else sum(one == b"idempotency-key" for one, _ in fields)
+        key = key_of(policy, field(b"idempotency-key"), count, field(b"content-length"), scope)
         if key is None:
             await self.app(scope, receive, send)
             return
         answer: Answer | Problem | None
         if isinstance(key, Problem):
             answer = key
-        elif (answer := declared_too_large(policy, field(b"content-length"))) is None:
-            kind = (method, scope["path"], identity_of(policy, scope, field(b"authorization")))
+        else:
+            authorization = field(b"authorization")
+            nobody = authorization is None and policy.identity is None
+            name = (key, method, scope["path"], ANYBODY if nobody else identity_of(policy, scope, authorization))
             message = await receive()
             body = message.get("body", b"")
             if message.get("more_body") or len(body) > policy.max_body_size or message["type"] != "http.request":
-                answer = await self._gather((key, kind), headers, message, (scope, receive, send))
+                answer = await self._gather(name, headers, message, (scope, receive, send))
             else:
                 fingerprint = fingerprint_of(scope["query_string"], field(b"content-type"), body)
-                answer = self._claims.at_hand(key, kind, fingerprint)
+                answer = self._claims.at_hand(name, fingerprint)
                 if answer is None:
-                    answer = await self._carry_out((key, kind), (body, fingerprint), (scope, receive, send))
+                    answer = await self._carry_out(name, (body, fingerprint), (scope, receive, send))
         if answer is not None:
             # A copy of the headers, as those who stand outside may add theirs in place.
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.raw_headers[:]})
             await send({"type": "http.response.body", "body": answer.body})
 
     async def _gather(
-        self, name: tuple[str, Kind], headers: dict[bytes, bytes], message: Message, call: Call
+        self, name: Name, headers: dict[bytes, bytes], message: Message, call: Call
     ) -> Answer | Problem | None:
         """Read a body that comes in parts, then carry the request out."""
         policy, (scope, receive, _) = self._policy, call
@@ -123,15 +124,13 @@ class IdempotencyMiddleware:
             message = await receive()
         return None  # the client left before its request was whole: nothing has been carried out
 
-    async def _carry_out(
-        self, name: tuple[str, Kind], request: tuple[bytes, str], call: Call
-    ) -> Answer | Problem | None:
+    async def _carry_out(self, name: Name, request: tuple[bytes, str], call: Call) -> Answer | Problem | None:
         """Let the application answer a body with its fingerprint, or give the answer that there is instead."""
         scope, receive, send = call
-        if name[1][2] is ANYBODY and any(field == b"cookie" for field, _ in scope["headers"]):
+        if name[3] is ANYBODY and any(field == b"cookie" for field, _ in scope["headers"]):
             self._claims.warn_of_cookies()
         exchange = _Exchange(self._claims, self._policy, request, receive, send)
-        answer = await exchange.claim(*name)
+        answer = await exchange.claim(name)
         if answer is not None:
             return answer
         extensions = scope.get("extensions")
@@ -157,12 +156,12 @@ class _Exchange:
     """
 
     __slots__ = (
-        "_attempt", "_block", "_body", "_claims", "_fingerprint", "_has_gone", "_held", "_is_over", "_kind", "_over",
+        "_attempt", "_block", "_body", "_claims", "_fingerprint", "_has_gone", "_held", "_is_over", "_name", "_over",
         "_policy", "_receive", "_recorder", "_send", "reported",
     )  # fmt: skip
     _block: ClaimBlock
     _attempt: Attempt
-    _kind: Kind
+    _name: Name
 
     def __init__(
         self, claims: Claims, policy: Policy, request: tuple[bytes, str], receive: Receive, send: Send
@@ -180,12 +179,12 @@ class _Exchange:
         self._over: asyncio.Event | None = None
         self.reported = Reported()
 
-    async def claim(self, key: str, kind: Kind) -> Answer | Problem | None:
+    async def claim(self, name: Name) -> Answer | Problem | None:
         """Ask for the right to carry the request out; give the answer where there is another one to give."""
         fingerprint = self._fingerprint
-        self._kind = kind
+        self._name = name
         try:
-            self._attempt = attempt = await self._enter(key)
+            self._attempt = attempt = await self._enter()
         except IdempotencyError as error:
             problem = refusal_of(self._policy, error, fingerprint)
             if problem is None:
@@ -195,14 +194,14 @@ class _Exchange:
             return problem
         return replay(self._policy, attempt.result, fingerprint) if attempt.executed else None
 
-    async def _enter(self, key: str) -> Attempt:
+    async def _enter(self) -> Attempt:
         """Enter a claim; a second one where the first finds a doubt that is to be settled."""
-        kind, fingerprint = self._kind, self._fingerprint
-        self._block = self._claims.claim(key, kind, fingerprint)
+        name, fingerprint = self._name, self._fingerprint
+        self._block = self._claims.claim(name, fingerprint)
         try:
             return await self._block.__aenter__()
         except InDoubtError as error:
-            settlement = self._claims.settlement(key, kind, fingerprint, error)
+            settlement = self._claims.settlement(name, fingerprint, error)
             if settlement is None:
                 raise
             self._block = settlement
@@ -259,7 +258,7 @@ class _Exchange:
 
     async def _keep(self) -> None:
         answer = self._recorder.answer(self._fingerprint, self._policy.drop_headers)
-        await self._settle(self._attempt.complete, self._claims.remember(self._attempt.key, self._kind, answer))
+        await self._settle(self._attempt.complete, self._claims.remember(self._name, self._attempt.key, answer))
 
     async def _settle(self, how: Callable[..., None], *result: object) -> None:
         """End the claim. Where the store can't be told, the answer goes out all the same: the action has happened."""

@@ -19,7 +19,6 @@ from ._decision import (
     ANYBODY,
     Payload,
     body_too_large,
-    declared_too_large,
     identity_of,
     key_of,
     refusal_of,
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from idempotency_manager._core import Attempt, ClaimBlock
 
     from ._answer import Answer
-    from ._claims import Kind, Manager
+    from ._claims import Manager, Name
     from ._policy import Options
 
     Environ = dict[str, Any]
@@ -79,13 +78,12 @@ class IdempotencyMiddleware:
         if environ["REQUEST_METHOD"] not in policy.methods:
             return self.app(environ, start_response)
         field: str | None = environ.get("HTTP_IDEMPOTENCY_KEY")
-        key = key_of(policy, None if field is None else field.encode("latin-1", "replace"), 1, environ)
+        raw = None if field is None else field.encode("latin-1", "replace")
+        key = key_of(policy, raw, 1, environ.get("CONTENT_LENGTH", "").encode("latin-1") or None, environ)
         if key is None:
             return self.app(environ, start_response)
         if isinstance(key, Problem):
             return _answer(key, start_response)
-        if (refused := declared_too_large(policy, environ.get("CONTENT_LENGTH"))) is not None:
-            return _answer(refused, start_response)
         payload = Payload(policy.max_body_size, *_hashed_headers(environ))
         if not all(payload.add(piece) for piece in _pieces(environ, policy.max_body_size + 1)):
             return _answer(body_too_large(policy), start_response)
@@ -97,9 +95,9 @@ class IdempotencyMiddleware:
         identity = identity_of(policy, environ, environ.get("HTTP_AUTHORIZATION"))
         if identity is ANYBODY and environ.get("HTTP_COOKIE"):
             self._claims.warn_of_cookies()
-        kind = (environ["REQUEST_METHOD"], _path(environ), identity)
+        name = (key, environ["REQUEST_METHOD"], _path(environ), identity)
         exchange = _Exchange(self._claims, policy, fingerprint, start_response)
-        answer = exchange.claim(key, kind)
+        answer = exchange.claim(name)
         if answer is not None:
             return _answer(answer, start_response)
         _give_back(environ, body)
@@ -115,12 +113,12 @@ class _Exchange:
     """
 
     __slots__ = (
-        "_app_close", "_attempt", "_block", "_chunks", "_claims", "_fingerprint", "_is_over", "_kind", "_policy",
+        "_app_close", "_attempt", "_block", "_chunks", "_claims", "_fingerprint", "_is_over", "_name", "_policy",
         "_recorder", "_reported", "_start_response", "_token",
     )  # fmt: skip
     _block: ClaimBlock
     _attempt: Attempt
-    _kind: Kind
+    _name: Name
     _token: Token[Reported | None]
 
     def __init__(self, claims: Claims, policy: Policy, fingerprint: str, start_response: StartResponse) -> None:
@@ -134,11 +132,11 @@ class _Exchange:
         self._app_close: Callable[[], object] | None = None
         self._is_over = False
 
-    def claim(self, key: str, kind: Kind) -> Answer | Problem | None:
+    def claim(self, name: Name) -> Answer | Problem | None:
         """Ask for the right to carry the request out; give the answer where there is another one to give."""
-        self._kind = kind
+        self._name = name
         try:
-            self._attempt = attempt = self._enter(key)
+            self._attempt = attempt = self._enter()
         except IdempotencyError as error:
             problem = refusal_of(self._policy, error, self._fingerprint)
             if problem is None:
@@ -148,14 +146,14 @@ class _Exchange:
             return problem
         return replay(self._policy, attempt.result, self._fingerprint) if attempt.executed else None
 
-    def _enter(self, key: str) -> Attempt:
+    def _enter(self) -> Attempt:
         """Enter a claim; a second one where the first finds a doubt that is to be settled."""
-        kind, fingerprint = self._kind, self._fingerprint
-        self._block = self._claims.claim(key, kind, fingerprint)
+        name, fingerprint = self._name, self._fingerprint
+        self._block = self._claims.claim(name, fingerprint)
         try:
             return self._block.__enter__()
         except InDoubtError as error:
-            settlement = self._claims.settlement(key, kind, fingerprint, error)
+            settlement = self._claims.settlement(name, fingerprint, error)
             if settlement is None:
                 raise
             self._block = settlement
@@ -229,7 +227,7 @@ class _Exchange:
             self._leave(None)
         elif self._policy.keep(recorder.status):
             answer = recorder.answer(self._fingerprint, self._policy.drop_headers)
-            self._settle(self._attempt.complete, self._claims.remember(self._attempt.key, self._kind, answer))
+            self._settle(self._attempt.complete, self._claims.remember(self._name, self._attempt.key, answer))
         elif self._reported.error is not None:
             self._leave(self._reported.error)
         else:
