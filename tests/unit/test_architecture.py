@@ -90,7 +90,7 @@ def test_nothing_that_everybody_imports_needs_what_users_opt_into() -> None:
 
 
 # Modules that decide, and leave it to others to ask a store or to answer a client.
-PURE = ("middleware._decision", "middleware._answer", "middleware._header", "middleware._policy", "middleware._problems")
+PURE = [f"middleware._{name}" for name in ("decision", "answer", "header", "policy", "problems")]
 MANAGING = {"_async_manager", "_base", "_core", "_default", "_manager"}
 WAITING = {"asyncio", "http", "io", "logging", "os", "select", "socket", "threading", "time", "urllib"}
 
