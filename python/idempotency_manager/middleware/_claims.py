@@ -120,10 +120,8 @@ class Claims:
 
     def _read(self, manager: Manager) -> None:
         config = manager.config
-        ttl, given = self._policy.ttl, self._policy.call_options
-        if self._policy.on_in_doubt is not None:
-            manager._options(None, {"on_in_doubt": self._policy.on_in_doubt})  # noqa: SLF001 - to have it checked
-        self._options = manager._options(ttl, {**given, "on_in_doubt": "raise"}) or {}  # noqa: SLF001 - this package's own
+        options = manager._options(self._policy.ttl, {**self._policy.call_options, "on_in_doubt": "raise"})  # noqa: SLF001 - this package's own
+        self._options = options or {}
         self._answered.clear()
         self._config = config
 

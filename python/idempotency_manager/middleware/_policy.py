@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
+from datetime import timedelta
 
 from idempotency_manager._duration import refusal, to_timedelta
+from idempotency_manager._options import read_options
 from idempotency_manager._types import final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, Literal, TypedDict
 
     from idempotency_manager._duration import Duration
@@ -116,9 +119,10 @@ class Policy:
             object.__setattr__(self, name, value if reader is None else reader(name, value))
         self.longest_plain = self.max_key_length if self.key_pattern is None else -1
         self.shortest_excess = len(str(self.max_body_size))
-        # What the manager checks: `ttl` goes to it separately.
         names = ("on_concurrent", "in_doubt_on", "not_executed_on")
         self.call_options = {name: value for name in names if (value := getattr(self, name)) is not None}
+        # Now, and not at the first request. Whether `ttl` outlasts a lease only a manager knows.
+        read_options({**self.call_options, "on_in_doubt": self.on_in_doubt, "ttl": self.ttl}, timedelta(0))
 
 
 def _methods(name: str, value: Any) -> frozenset[str]:
@@ -130,8 +134,8 @@ def _headers(name: str, value: Any) -> frozenset[bytes]:
 
 
 def _words(name: str, value: Any) -> tuple[str, ...]:
-    words = () if isinstance(value, str) else tuple(value)
-    if isinstance(value, str) or not all(isinstance(word, str) and word for word in words):
+    words = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (None,)
+    if not all(isinstance(word, str) and word for word in words):
         raise refusal(name, value, "no list of names", f'write {name}=("one", "other")')
     return words
 

@@ -101,7 +101,7 @@ class IdempotencyMiddleware:
             if message.get("more_body") or len(body) > policy.max_body_size or message["type"] != "http.request":
                 answer = await self._gather(name, headers, message, (scope, receive, send))
             else:
-                fingerprint = fingerprint_of(scope["query_string"], field(b"content-type"), body)
+                fingerprint = fingerprint_of(scope.get("query_string", b""), field(b"content-type"), body)
                 answer = self._claims.at_hand(name, fingerprint)
                 if answer is None:
                     answer = await self._carry_out(name, (body, fingerprint), (scope, receive, send))
@@ -115,7 +115,7 @@ class IdempotencyMiddleware:
     ) -> Answer | Problem | None:
         """Read a body that comes in parts, then carry the request out."""
         policy, (scope, receive, _) = self._policy, call
-        payload = Payload(policy.max_body_size, scope["query_string"], headers.get(b"content-type"))
+        payload = Payload(policy.max_body_size, scope.get("query_string", b""), headers.get(b"content-type"))
         while message["type"] != "http.disconnect":
             if not payload.add(message.get("body", b"")):
                 return body_too_large(policy)

@@ -204,7 +204,10 @@ class _Exchange:
         """Fetch what the server has not fetched, then close the application's answer."""
         try:
             while not self._is_over:
-                next(self, None)
+                if self._recorder.is_too_large:
+                    self._end()  # of a failure, which is not kept: nobody waits for the rest
+                else:
+                    next(self, None)
         finally:
             if self._app_close is not None:
                 self._app_close()
