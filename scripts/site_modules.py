@@ -27,14 +27,14 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Add the pages to the section of the navigation that has the others."""
     for section in config.nav or []:
         if "Reference" in section:
-            section["Reference"] += [{name: uri(name)} for name in sorted(unmentioned())]
+            section["Reference"] += [{name or "More": uri(name)} for name in sorted(unmentioned())]
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Make the pages."""
     for name, (about, exported) in unmentioned().items():
-        module = f"idempotency_manager.{name}"
+        module = f"idempotency_manager.{name}".rstrip(".")
         shown = "".join(f"\n::: {module}.{each}\n" for each in exported)
         files.append(File.generated(config, uri(name), content=f"# {module}\n\n{about}\n{shown}"))
     return files
@@ -42,21 +42,23 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def uri(name: str) -> str:
     """Where a module's page lies among the sources of the site."""
-    return f"reference/module-{name}.md"
+    return f"reference/module-{name or 'idempotency_manager'}.md"
 
 
 def unmentioned() -> dict[str, tuple[str, list[str]]]:
-    """The public modules with names that no page of docs/reference/ shows: their docstrings and their names."""
+    """The public modules, by their names within the package, that export what no page of docs/reference/ shows."""
     pages = "".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
     shown = set(re.findall(r"^::: idempotency_manager\.(\S+)$", pages, re.MULTILINE))
     found = {}
+    in_short = exports(ast.parse((PACKAGE / "__init__.py").read_text()))
     for file in sorted(PACKAGE.rglob("*.py")):
         parts = [*file.relative_to(PACKAGE).parent.parts, *([] if file.stem == "__init__" else [file.stem])]
-        if not parts or parts[0] in COMMANDS or any(part.startswith("_") for part in parts):
+        if COMMANDS.intersection(parts[:1]) or any(part.startswith("_") for part in parts):
             continue
         name, tree = ".".join(parts), ast.parse(file.read_text())
         # What the package itself exports is shown under its shorter name.
-        left = [each for each in exports(tree) if each not in shown and f"{name}.{each}" not in shown]
+        names = [each for each in exports(tree) if not parts or each not in in_short]
+        left = [each for each in names if f"{name}.{each}".lstrip(".") not in shown]
         if left:
             found[name] = (ast.get_docstring(tree) or "", left)
     return found

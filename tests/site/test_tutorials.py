@@ -18,6 +18,7 @@ def test_there_is_a_tutorial_for_each_situation() -> None:
     assert [page.stem for page in TUTORIALS] == ["script", "tests", "webhook", "worker"]
 
 
+@pytest.mark.timeout(180)  # a score of interpreters, on a machine that may be busy
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_a_tutorial_goes_as_it_is_told(page: Path, tmp_path: Path) -> None:
     program, steps = script(page)
