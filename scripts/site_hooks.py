@@ -47,7 +47,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     config.nav = [{"Home": "README.md"}]
     for section in sections:
         title, _, body = section.partition("\n")
-        pages = [{name: place(resolve(target, INDEX))} for name, target in ENTRY.findall(body)]
+        pages = [{name.replace("`", ""): place(resolve(target, INDEX))} for name, target in ENTRY.findall(body)]
         if pages:
             config.nav.append({title.strip(): pages})
     return config
