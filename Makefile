@@ -106,7 +106,7 @@ docs-test: setup ## Run only the examples in README.md and docs/
 .PHONY: docs
 docs: setup ## Build the documentation into build/site, and take every warning as an error
 	@echo "==> mkdocs build --strict"
-	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 .PHONY: other-pythons
 other-pythons: setup ## Test the package on every other CPython >= 3.11 found here

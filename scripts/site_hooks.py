@@ -4,8 +4,8 @@ docs/README.md is both the index on a code host and the home of the site: each o
 navigation, and each link that begins an item of a list or a row of a table is a page of it. A page that it does not
 name fails the build.
 
-A link from a page to a file outside of docs/ works on a code host. Here such a file becomes a page too, so that it
-works on the site: Markdown as it is, anything else as a block of code.
+A link from a page to a file or a folder outside of docs/ works on a code host. Here it becomes a page too, so that it
+works on the site: Markdown as it is, anything else as blocks of code.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ PLACES = {
     "benchmarks/README.md": "benchmarks.md",
     "examples/README.md": "examples.md",
 }
+SHOWN = {".ini", ".json", ".md", ".py", ".rs", ".sh", ".sql", ".toml", ".txt", ".yaml", ".yml"}
 FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
 ENTRY = re.compile(r"^(?:[-*]|\d+\.|\|) \[([^]]+)\]\(([^)#\s]+)\)", re.MULTILINE)
@@ -62,7 +63,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if not path.startswith("docs/"):
             files.append(File.generated(config, place(path), content=shown(path)))
         named = {resolve(link, path) for link in links(path)} if path.endswith(".md") else set()
-        new = {file for file in named - seen if (ROOT / file).is_file()}
+        new = {file for file in named - seen if (ROOT / file).exists() and not file.startswith("docs/")}
         waiting += new
         seen |= new
     return files
@@ -75,7 +76,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     def on_site(link: re.Match[str]) -> str:
         named = resolve(link[1], path)
-        return posixpath.relpath(place(named), posixpath.dirname(here) or ".") if (ROOT / named).is_file() else link[1]
+        return posixpath.relpath(place(named), posixpath.dirname(here) or ".") if (ROOT / named).exists() else link[1]
 
     parts = FENCED.split(markdown)
     parts[::2] = [LINK.sub(on_site, part) for part in parts[::2]]
@@ -95,8 +96,10 @@ def origin(uri: str) -> str:
 
 
 def resolve(link: str, path: str) -> str:
-    """The file of the repository that a link in another names."""
-    return posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
+    """The file of the repository that a link in another names; of a folder with a README, that."""
+    named = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
+    readme = posixpath.join(named, "README.md")
+    return readme if (ROOT / readme).is_file() else named
 
 
 def links(path: str) -> list[str]:
@@ -106,7 +109,13 @@ def links(path: str) -> list[str]:
 
 def shown(path: str) -> str:
     """What a file outside of docs/ is on the site."""
-    text = (ROOT / path).read_text()
     if path.endswith(".md"):
-        return text
-    return f"---\nsearch:\n  exclude: true\n---\n\n# `{path}`\n\n````{Path(path).suffix[1:]}\n{text}````\n"
+        return (ROOT / path).read_text()
+    inside = [path] if (ROOT / path).is_file() else sorted(_in_folder(path))
+    parts = [f'````{Path(file).suffix[1:]} title="{file}"\n{(ROOT / file).read_text()}````\n' for file in inside]
+    return "\n".join(["---\nsearch:\n  exclude: true\n---\n", f"# `{path}`\n", *parts])
+
+
+def _in_folder(path: str) -> list[str]:
+    """The files of a folder that somebody wrote."""
+    return [str(file.relative_to(ROOT)) for file in (ROOT / path).rglob("*") if file.suffix in SHOWN]
