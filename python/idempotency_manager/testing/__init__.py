@@ -1,16 +1,29 @@
-"""Help for tests of code that uses the package."""
+"""Help for tests of code that uses the package: what the pytest fixture `idempotency` is, for every other runner too."""
 
 from __future__ import annotations
 
-from ._core import FaultPlan, ManualClock
-from ._default import set_manager
+from .._core import FaultPlan, ManualClock
+from .._default import set_manager
+from ._executions import Executed
+from ._faults import Fault, SimulatedCrash
+from ._idempotency import Idempotency, idempotency
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._async_manager import AsyncIdempotencyManager
-    from ._manager import IdempotencyManager
+    from .._async_manager import AsyncIdempotencyManager
+    from .._manager import IdempotencyManager
 
-__all__ = ["FaultPlan", "ManualClock", "inject", "set_manager"]
+__all__ = [
+    "Executed",
+    "Fault",
+    "FaultPlan",
+    "Idempotency",
+    "ManualClock",
+    "SimulatedCrash",
+    "idempotency",
+    "inject",
+    "set_manager",
+]
 
 
 def inject(manager: IdempotencyManager | AsyncIdempotencyManager, plan: FaultPlan) -> None:
