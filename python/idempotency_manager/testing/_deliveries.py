@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Coroutine
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
@@ -34,6 +35,8 @@ class Delivery:
         try:
             self.result = call()
             if isawaitable(self.result):
+                if isinstance(self.result, Coroutine):
+                    self.result.close()
                 raise TypeError("the call returned an awaitable: give the coroutine function itself")  # noqa: TRY301
         except BaseException as error:  # noqa: BLE001 - it is raised, or told of, where all have come to their end
             self.error = error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, final
 from uuid import uuid4
@@ -12,7 +12,7 @@ from .._core import ManualClock
 from .._default import set_manager
 from .._manager import IdempotencyManager
 from .._parameters import is_coroutine_function
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, IdempotencyError
 from . import _telling
 from ._deliveries import deliver_again, deliver_at_once
 from ._executions import Journal
@@ -70,7 +70,7 @@ class Idempotency:
         config = manager.config
         before = {name: getattr(config, name) for name in ("namespace", "clock", "store_params")}
         before["store"] = store_url(config)
-        self._opened.callback(partial(manager.configure, **before))
+        self._opened.callback(_give_back, manager, before)
         own = self.manager.config
         place: dict[str, Any] = {"store": store_url(own), "namespace": own.namespace}
         manager.configure(**place, clock=self.clock, store_params=own.store_params)
@@ -203,6 +203,11 @@ class Idempotency:
         """
         delivered: T = deliver_at_once(self._journal, partial(call, *args, **kwargs), is_async=is_coroutine_function(call))
         return delivered
+
+
+def _give_back(manager: IdempotencyManager | AsyncIdempotencyManager, settings: dict[str, Any]) -> None:
+    with suppress(IdempotencyError):  # closed meanwhile
+        manager.configure(**settings)
 
 
 @contextmanager
