@@ -1,4 +1,4 @@
-"""What the tests here share: the fixture that they are about, the stores that it may be on, and suites run by pytest."""
+"""What the tests here share: what they are about, the stores that it may be on, and suites that pytest runs."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import stamina
 
-from idempotency_manager import AsyncIdempotencyManager, IdempotencyManager, NOT_EXECUTED, idempotent
+from idempotency_manager import NOT_EXECUTED, AsyncIdempotencyManager, IdempotencyManager, idempotent
 from tests.plugin.helpers import Board, cards, create_card, create_card_and_say, say
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_a_failure_is_no_execution_that_counts(idempotency: Idempotency) -> None
         fail_once("evt_1")
     idempotency.assert_not_executed(fail_once)
     assert idempotency.executions[0].error == "LookupError: no board"
-    with pytest.raises(AssertionError, match="called, but without effect"):
+    with pytest.raises(AssertionError, match=r"called, but without effect"):
         idempotency.assert_executed_once(fail_once)
     fail_once("evt_1")
     assert idempotency.assert_executed_once(fail_once, "evt_1").result == "card-1"
@@ -140,22 +140,28 @@ def test_two_executions_are_shown_with_what_differs(idempotency: Idempotency) ->
         idempotency.assert_executed_once(create_card)
     lines = str(caught.value).splitlines()
     assert lines[0] == "create_card was executed 2 times, not once"
-    assert lines[-3:] == ["  2 differs from 1 (- first, + second):", "    - title: '10:00:00'", "    + title: '10:00:01'"]
+    assert lines[-3:] == [
+        "  2 differs from 1 (- first, + second):",
+        "    - title: '10:00:00'",
+        "    + title: '10:00:01'",
+    ]
 
 
 def test_two_executions_of_one_key_are_shown_with_the_reason(idempotency: Idempotency) -> None:
     create_card("evt_1")
     idempotency.clock.advance("24h")
     create_card("evt_1")
-    with pytest.raises(AssertionError, match="have the same key: before the second, the record expired"):
+    with pytest.raises(AssertionError, match=r"have the same key: before the second, the record expired"):
         idempotency.assert_executed_once(create_card, "evt_1")
 
 
 def test_what_should_not_have_been_executed_is_shown(idempotency: Idempotency) -> None:
     create_card("evt_1")
-    with pytest.raises(AssertionError, match="^any action was executed once, and should not have been\n  1. create_card"):
+    with pytest.raises(
+        AssertionError, match=r"^any action was executed once, and should not have been\n  1\. create_card"
+    ):
         idempotency.assert_not_executed()
-    with pytest.raises(AssertionError, match="^an action with action='say' was not executed"):
+    with pytest.raises(AssertionError, match=r"^an action with action='say' was not executed"):
         idempotency.assert_executed_once(action="say")
 
 
@@ -167,7 +173,7 @@ def test_many_executions_are_shown_up_to_a_number(idempotency: Idempotency) -> N
 
 
 def test_nothing_at_all_is_said_so(idempotency: Idempotency) -> None:
-    with pytest.raises(AssertionError, match="was not executed\n  nothing was$"):
+    with pytest.raises(AssertionError, match=r"was not executed\n  nothing was$"):
         idempotency.assert_executed_once(create_card)
 
 

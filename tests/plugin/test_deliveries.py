@@ -59,7 +59,7 @@ def test_a_delivery_after_a_crash_is_the_tests_own(idempotency: Idempotency) -> 
 @pytest.mark.parametrize("name", ["duplicate_delivery", "concurrent_delivery"])
 def test_another_result_is_told(idempotency: Idempotency, name: str) -> None:
     numbers = count()
-    with pytest.raises(AssertionError, match="came to different results\n  delivery 1: [01]\n  delivery 2: [01]"):
+    with pytest.raises(AssertionError, match=r"came to different results\n  delivery 1: [01]\n  delivery 2: [01]"):
         getattr(idempotency, name)(lambda: next(numbers))
 
 
@@ -73,7 +73,7 @@ def test_a_delivery_that_raises_is_told(idempotency: Idempotency, name: str) -> 
             raise LookupError("no such delivery")
         return number
 
-    with pytest.raises(AssertionError, match="returned 0, and delivery . raised LookupError"):
+    with pytest.raises(AssertionError, match=r"returned 0, and delivery . raised LookupError"):
         getattr(idempotency, name)(handle)
 
 

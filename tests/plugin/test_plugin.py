@@ -132,7 +132,7 @@ def test_a_failure_shows_what_was_executed_and_the_tests_own_line(suite: Suite) 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            ">   *idempotency.assert_executed_once(create_card, \"evt_2\")",
+            '>   *idempotency.assert_executed_once(create_card, "evt_2")',
             "E   *AssertionError: create_card('evt_2') was not executed",
             "E   *1. create_card on trello for 'evt_1' with {}: completed: 'card-1'",
         ]
@@ -151,7 +151,9 @@ def test_what_is_no_store_is_refused_before_anything_runs_and_shows_no_password(
     suite.add(test_every_kind=EVERY_KIND)
     result = suite.run("--idempotency-store=mysql://user:secret@host/database")
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["ERROR: *--idempotency-store='mysql://user:[*][*][*]@host/database'*known are memory, *"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: *--idempotency-store='mysql://user:[*][*][*]@host/database'*known are memory, *"]
+    )
     result.stderr.no_fnmatch_line("*secret*")
 
 
@@ -165,7 +167,5 @@ def test_loading_the_plugin_imports_nothing_that_the_package_does_not(suite: Sui
 def test_a_package_that_was_imported_before_pytest_is_no_warning(suite: Suite) -> None:
     suite.add(test_failing=FAILING)
     program = "import sys, idempotency_manager, pytest; sys.exit(pytest.main(['-Werror']))"
-    ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=suite.folder, capture_output=True, text=True, check=False
-    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=suite.folder, capture_output=True, text=True, check=False)
     assert "1 failed" in ran.stdout, ran.stdout + ran.stderr

@@ -1,17 +1,18 @@
-"""Help for tests of code that uses the package: what the pytest fixture `idempotency` is, for every other runner too."""
+"""Help for tests of code that uses the package: what the fixture `idempotency` is, for every runner."""
 
 from __future__ import annotations
 
-from .._core import FaultPlan, ManualClock
-from .._default import set_manager
+from idempotency_manager._core import FaultPlan, ManualClock
+from idempotency_manager._default import set_manager
+
 from ._executions import Executed
 from ._faults import Fault, SimulatedCrash
 from ._idempotency import Idempotency, idempotency
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._async_manager import AsyncIdempotencyManager
-    from .._manager import IdempotencyManager
+    from idempotency_manager._async_manager import AsyncIdempotencyManager
+    from idempotency_manager._manager import IdempotencyManager
 
 __all__ = [
     "Executed",

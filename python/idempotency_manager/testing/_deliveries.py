@@ -11,7 +11,7 @@ from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, final
 
-from ..exceptions import AlreadyInProgressError
+from idempotency_manager.exceptions import AlreadyInProgressError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -98,7 +98,7 @@ async def _adeliver_at_once(journal: Journal, call: Callable[[], Any], before: i
 
 @final
 class _Meeting:
-    """Has the second delivery arrive while the first executes: its execution ends when the second has met it, or is over."""
+    """Has the second delivery arrive while the first executes, which ends when the second has met it or is over."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal

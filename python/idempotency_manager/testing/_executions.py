@@ -150,9 +150,7 @@ class _Seen:
         self._execution.outcome, self._execution.result = "not_recorded", result
         if self._journal.on_end is not None:
             self._journal.on_end(self._execution)
-        fault = self._journal.strike(
-            ("crash_after_effect", "store_down_after_effect", "lease_lost"), self._execution
-        )
+        fault = self._journal.strike(("crash_after_effect", "store_down_after_effect", "lease_lost"), self._execution)
         if fault is None:
             return None
         if fault.point == "crash_after_effect":

@@ -20,10 +20,10 @@ _PLACES = {
 
 @final
 class SimulatedCrash(BaseException):
-    """The process dies here, as far as the record can tell: nothing more is written, and its owner is known to be gone.
+    """The process dies here, as far as the record can tell: nothing more is written, and the owner is gone.
 
-    Like the death that it stands for it is no `Exception`, so that nothing handles it by accident. The block of the fault
-    that raised it ends with it.
+    Like the death that it stands for it is no `Exception`, so that nothing handles it by accident. The block of the
+    fault that raised it ends with it.
     """
 
 

@@ -7,12 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, final
 from uuid import uuid4
 
-from .._config import given_settings, store_url
-from .._core import ManualClock
-from .._default import set_manager
-from .._manager import IdempotencyManager
-from .._parameters import is_coroutine_function
-from ..exceptions import ConfigurationError, IdempotencyError
+from idempotency_manager._config import given_settings, store_url
+from idempotency_manager._core import ManualClock
+from idempotency_manager._default import set_manager
+from idempotency_manager._manager import IdempotencyManager
+from idempotency_manager._parameters import is_coroutine_function
+from idempotency_manager.exceptions import ConfigurationError, IdempotencyError
+
 from . import _telling
 from ._deliveries import deliver_again, deliver_at_once
 from ._executions import Journal
@@ -23,16 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import ParamSpec, Unpack
 
-    from .._async_manager import AsyncIdempotencyManager
-    from .._core import Core
-    from .._signatures import Settings
+    from idempotency_manager._async_manager import AsyncIdempotencyManager
+    from idempotency_manager._core import Core
+    from idempotency_manager._signatures import Settings
+
     from ._executions import Executed
     from ._faults import Point
 
     P = ParamSpec("P")
     T = TypeVar("T")
 
-# What an application has configured holds in its tests too, but for where records are, whose, by which time and who is told.
+# What an application has configured holds in its tests too, but for where records are, the time, and who is told.
 _A_TESTS_OWN = ("store", "namespace", "clock", "on_event")
 # A wait is in real time, and one so long is a test that hangs.
 _WAIT_TIMEOUT = "10s"
@@ -62,10 +64,10 @@ class Idempotency:
         self._opened.callback(core.observe, None)
 
     def adopt(self, manager: IdempotencyManager | AsyncIdempotencyManager) -> None:
-        """Take a manager of the application's own into the test: for functions that are decorated with `manager=…`.
+        """Take a manager of the application's own into the test, for functions that are decorated with `manager=…`.
 
-        Until the test ends it goes by this clock, keeps its records where this manager does, and what it executes is seen;
-        then it goes by its own settings again. A `memory://` of its own is empty then.
+        Until the test ends it goes by this clock, keeps its records where this manager does, and what it executes is
+        seen; then it goes by its own settings again. A `memory://` of its own is empty then.
         """
         config = manager.config
         before = {name: getattr(config, name) for name in ("namespace", "clock", "store_params")}
@@ -166,7 +168,7 @@ class Idempotency:
         return self._fault("store_down_after_effect", helper, which)
 
     def lease_lost(self, helper: Callable[..., Any] | None = None, /, **which: str) -> Fault:
-        """Have the lease lapse and another caller take the action over meanwhile, once: the call raises `LeaseLostError`.
+        """Have another caller take the action over after the lease has lapsed, once: `LeaseLostError`.
 
         The error carries the result. The other caller vanishes, so the action is in doubt for the next one. Arguments
         and the rest as of `crash_before_effect`, but the error is yours to catch.
@@ -192,16 +194,20 @@ class Idempotency:
         Raises:
             AssertionError: The second raised, their results differ, or an action was executed twice.
         """
-        delivered: T = deliver_again(self._journal, partial(call, *args, **kwargs), is_async=is_coroutine_function(call))
+        delivered: T = deliver_again(
+            self._journal, partial(call, *args, **kwargs), is_async=is_coroutine_function(call)
+        )
         return delivered
 
     def concurrent_delivery(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make a call, and the same call while the first executes, and check that both came to the same by one execution.
+        """Make a call, and the same call while the first executes, and check that both came to the same.
 
         Two threads, or two tasks for a coroutine function. Where `on_concurrent="raise"`, that one of them is told of
         the other is right, too. Arguments, result and errors as of `duplicate_delivery`.
         """
-        delivered: T = deliver_at_once(self._journal, partial(call, *args, **kwargs), is_async=is_coroutine_function(call))
+        delivered: T = deliver_at_once(
+            self._journal, partial(call, *args, **kwargs), is_async=is_coroutine_function(call)
+        )
         return delivered
 
 

@@ -26,7 +26,10 @@ def not_executed(which: Which, fitting: Sequence[Executed], executions: Sequence
         number, nearest = _nearest(which, executions)
         differences = list(_differences(which, nearest))
         if differences:
-            lines += [f"  the nearest, {number}, differs in what it was called for (- asked for, + executed):", *differences]
+            lines += [
+                f"  the nearest, {number}, differs in what it was called for (- asked for, + executed):",
+                *differences,
+            ]
     return "\n".join(lines)
 
 

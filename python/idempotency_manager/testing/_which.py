@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from .._core import idempotent_function, parse_idempotency_key
-from .._decorator import BoundIdempotent, names_of
+from idempotency_manager._core import idempotent_function, parse_idempotency_key
+from idempotency_manager._decorator import BoundIdempotent, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
 
-    from .._core import Core
+    from idempotency_manager._core import Core
+
     from ._executions import Executed
 
 _FIELDS = ("key", "action", "target", "signal_id")
@@ -83,7 +84,9 @@ def of_fields(fields: Mapping[str, Any]) -> Which:
         if field not in _FIELDS:
             raise TypeError(f"there is no {field!r} to look for: name a decorated function, or {', '.join(_FIELDS)}")
         if not isinstance(value, str):
-            raise TypeError(f"{field}={value!r} is of type {type(value).__name__}: write the text that it is recorded by")
+            raise TypeError(
+                f"{field}={value!r} is of type {type(value).__name__}: write the text that it is recorded by"
+            )
     text = ", ".join(f"{field}={value!r}" for field, value in fields.items())
     return Which(f"an action with {text}" if text else "any action", fields)
 
@@ -117,7 +120,9 @@ def find_decorated(helper: Any, cores: Container[Core]) -> Any:
     if found.core() not in cores:
         name = getattr(helper, "__qualname__", repr(helper))
         remedy = "say idempotency.adopt(manager) before it is called"
-        raise TypeError(f"the records of {name} are kept by a manager of its own, which this test does not see; {remedy}")
+        raise TypeError(
+            f"the records of {name} are kept by a manager of its own, which this test does not see; {remedy}"
+        )
     return found
 
 

@@ -1,6 +1,6 @@
 //! What a test's witness sees of an execution, and the faults that it has happen at its two ends.
 //!
-//! The witness is a Python object: `begins(key, signal_id, action_type, target, params)` answers with what it knows the
+//! The witness is a Python object: `begins((key, signal_id, action_type, target), params)` answers with what it knows the
 //! execution by, which hears `returned(result)` or `raised(error)`, and `settled(kind)`. What `begins`, `returned` or `raised`
 //! raises is the death of the process at that point: nothing more is written, and the lease is over.
 
@@ -18,8 +18,8 @@ impl Call {
         let Some(witness) = &self.active.witness else { return Step::Execute };
         let named = &self.named;
         let params = named.params.as_deref().map(|bytes| codec::decode_plain(py, bytes)).transpose();
-        let names = (&*named.key, &*named.signal_id, &*named.action_type, &*named.target);
-        match params.and_then(|params| witness.call_method1(py, "begins", (names, params))) {
+        let action = (&*named.key, &*named.signal_id, &*named.action_type, &*named.target);
+        match params.and_then(|params| witness.call_method1(py, "begins", (action, params))) {
             Ok(seen) => {
                 self.seen = Some(seen);
                 Step::Execute
