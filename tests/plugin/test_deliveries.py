@@ -17,10 +17,17 @@ if TYPE_CHECKING:
 class Response:
     """Equal to itself only, as those of web frameworks are."""
 
+    def __init__(self, status_code: int) -> None:
+        self.status_code = status_code
+
+    @property
+    def content(self) -> bytes:
+        raise RuntimeError("it is streamed")
+
 
 def handle(signal_id: str) -> Response:
     create_card(signal_id)
-    return Response()
+    return Response(200)
 
 
 def test_a_second_delivery_gets_the_result_of_the_first(idempotency: Idempotency) -> None:
@@ -61,6 +68,13 @@ def test_another_result_is_told(idempotency: Idempotency, name: str) -> None:
     numbers = count()
     with pytest.raises(AssertionError, match=r"came to different results\n  delivery 1: [01]\n  delivery 2: [01]"):
         getattr(idempotency, name)(lambda: next(numbers))
+
+
+@pytest.mark.parametrize("name", ["duplicate_delivery", "concurrent_delivery"])
+def test_another_answer_is_told(idempotency: Idempotency, name: str) -> None:
+    statuses = count(200)
+    with pytest.raises(AssertionError, match=r"different results\n.*'class': 'Response', 'status_code': 20[01]}\n"):
+        getattr(idempotency, name)(lambda: Response(next(statuses)))
 
 
 @pytest.mark.parametrize("name", ["duplicate_delivery", "concurrent_delivery"])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from idempotency_manager import InDoubtError, LeaseLostError, ResultNotRecordedError, State
 from idempotency_manager.testing import Idempotency, SimulatedCrash
@@ -192,10 +195,33 @@ def test_an_error_beside_the_fault_comes_out(idempotency: Idempotency) -> None:
         raise LookupError
     with pytest.raises(LookupError):  # noqa: SIM117
         with idempotency.crash_after_effect():
-            try:
+            with suppress(SimulatedCrash):
                 create_card("evt_1")
-            finally:
-                raise LookupError
+            raise LookupError
+
+
+def test_what_comes_of_a_crash_ends_with_it(idempotency: Idempotency) -> None:
+    def answer() -> None:
+        try:
+            create_card("evt_1")
+        finally:
+            raise LookupError
+
+    with idempotency.crash_after_effect():
+        answer()
+    assert in_doubt(idempotency) == ["evt_1"]
+
+
+@pytest.mark.parametrize("path", ["/cards/evt_1", "/acards/evt_1"])
+def test_a_web_application_dies_under_its_test_client(idempotency: Idempotency, path: str) -> None:
+    app = FastAPI()
+    app.add_api_route("/cards/{signal_id}", create_card, methods=["POST"])
+    app.add_api_route("/acards/{signal_id}", acreate_card, methods=["POST"])
+    with idempotency.crash_after_effect():
+        TestClient(app).post(path)
+    with pytest.raises(InDoubtError):
+        TestClient(app).post(path)
+    assert cards == ["evt_1"]
 
 
 def test_a_fault_is_over_when_its_block_is(idempotency: Idempotency) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Coroutine
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
 from inspect import isawaitable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._executions import Executed, Journal
 
 _PATIENCE = 2.0
+_OF_A_RESPONSE = ("status_code", "content", "data", "body")
 
 
 @final
@@ -161,8 +162,8 @@ def _agreed(journal: Journal, before: int, *deliveries: Delivery) -> Any:
         raise AssertionError(f"{text} {failed[0].error!r}") from failed[0].error
     results = [delivery.result for delivery in returned]
     if not all(_is_same(results[0], other) for other in results[1:]):
-        lines = [f"  delivery {delivery.number}: {delivery.result!r}" for delivery in returned]
-        raise AssertionError("\n".join(["the deliveries of one call came to different results", *lines]))
+        lines = ["the deliveries of one call came to different results", *map(_show, returned)]
+        raise AssertionError("\n".join(lines))
     _check_once(journal.executions[before:])
     return results[0]
 
@@ -175,8 +176,25 @@ def _check_once(executions: list[Executed]) -> None:
         raise AssertionError("\n".join(["one call that was delivered twice executed an action twice", *lines]))
 
 
+def _has_no_equality(result: object) -> bool:
+    return type(result).__eq__ is object.__eq__
+
+
 def _is_same(one: object, other: object) -> bool:
-    """Compare results; of objects without an equality of their own, such as an HTTP response, only the class."""
-    if type(one).__eq__ is object.__eq__:
-        return type(one) is type(other)
-    return bool(one == other)
+    return _look(one) == _look(other) if _has_no_equality(one) else bool(one == other)
+
+
+def _look(result: object) -> dict[str, object]:
+    """Give what can be compared of an object without an equality of its own: an HTTP response's status and body."""
+    look: dict[str, object] = {"class": type(result).__qualname__}
+    for name in _OF_A_RESPONSE:
+        with suppress(Exception):  # a body that is streamed, or of another framework
+            value = getattr(result, name)
+            if isinstance(value, int | str | bytes):
+                look[name] = value
+    return look
+
+
+def _show(delivery: Delivery) -> str:
+    look = f", {_look(delivery.result)}" if _has_no_equality(delivery.result) else ""
+    return f"  delivery {delivery.number}: {delivery.result!r}{look}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, final
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Fault:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        """End the block; a crash ends here, for what follows stands for the next process.
+        """End the block; a crash ends here, and what came of it, for what follows stands for the next process.
 
         Raises:
             AssertionError: The fault has not happened, so that the test proves nothing.
@@ -67,15 +68,24 @@ class Fault:
                 f"{self.point}: no execution{meant} came to that point in this block, so nothing was proved; was it "
                 "answered from a record, or did it fail before?"
             )
-        return error is not None and self.struck is not None and _is_crash(error)
+        ended = self.struck is not None and self.point in _PLACES
+        return error is not None and ended and _follows_from_crash(error)
 
     def __repr__(self) -> str:
         happened = "has not happened" if self.struck is None else f"happened to {self.struck.key!r}"
         return f"<{self.point}: {happened}>"
 
 
-def _is_crash(error: BaseException) -> bool:
-    """Tell whether it is a crash and nothing else; task groups wrap what their tasks raise."""
+def _follows_from_crash(error: BaseException) -> bool:
+    """Tell whether it is a crash, or what came of one in code that goes on where a process would have ended.
+
+    Task groups wrap what their tasks raise; a test client whose event loop has died says that it was cancelled.
+    """
     if isinstance(error, BaseExceptionGroup):
-        return error.split(SimulatedCrash)[1] is None
-    return isinstance(error, SimulatedCrash)
+        return all(map(_follows_from_crash, error.exceptions))
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, SimulatedCrash | CancelledError):
+            return True
+        chain = chain.__cause__ or chain.__context__
+    return False

@@ -261,10 +261,13 @@ def _settings_of(manager: IdempotencyManager) -> dict[str, Any]:
 
 @contextmanager
 def _fresh_manager(store: str, clock: ManualClock, settings: dict[str, Any]) -> Iterator[IdempotencyManager]:
-    with IdempotencyManager(store, clock=clock, **settings) as manager:
-        yield manager
-    if not manager.config.store.startswith("memory:"):
-        # Not by the test's own manager, which the test may have closed, or put faults before.
-        with IdempotencyManager(store, namespace=settings["namespace"], enable_auto_cleanup=False) as cleaner:
-            cleaner.clear_all()
-            cleaner.reset_stats()
+    manager = IdempotencyManager(store, clock=clock, **settings)
+    try:
+        with manager:
+            yield manager
+    finally:
+        if not manager.config.store.startswith("memory:"):
+            # Not by the test's own manager, which the test may have closed, or put faults before.
+            with IdempotencyManager(store, namespace=settings["namespace"], enable_auto_cleanup=False) as cleaner:
+                cleaner.clear_all()
+                cleaner.reset_stats()
