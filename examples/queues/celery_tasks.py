@@ -1,12 +1,18 @@
 """Celery tasks that happen once, though their messages are delivered again when a worker is killed.
 
-    celery --app examples.queues.celery_tasks worker
+celery --app examples.queues.celery_tasks worker
 """
 
 from celery import Celery
 
 from examples.queues import outbox, settings
-from idempotency_manager import NOT_EXECUTED, AlreadyInProgressError, IdempotencyManager, IdempotencyRecord, current_execution
+from idempotency_manager import (
+    NOT_EXECUTED,
+    AlreadyInProgressError,
+    IdempotencyManager,
+    IdempotencyRecord,
+    current_execution,
+)
 
 app = Celery("billing", broker=settings.REDIS, backend=settings.REDIS)
 app.conf.update(

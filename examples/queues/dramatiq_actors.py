@@ -1,6 +1,6 @@
 """Dramatiq actors that happen once, though their messages are delivered again when a worker is killed.
 
-    dramatiq examples.queues.dramatiq_actors
+dramatiq examples.queues.dramatiq_actors
 """
 
 import dramatiq

@@ -15,7 +15,8 @@ from tests.queues.conftest import World, eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WORKER = ("dramatiq", "--processes", "1", "--threads", "2", "examples.queues.dramatiq_actors", "tests.queues.killing")
+# One message at a time, or a kill for one of them would leave the plan of another.
+WORKER = ("dramatiq", "--processes", "1", "--threads", "1", "examples.queues.dramatiq_actors", "tests.queues.killing")
 
 
 @pytest.fixture(scope="module")
