@@ -9,7 +9,7 @@ from dramatiq.brokers.redis import RedisBroker
 from examples.queues import outbox, settings
 from idempotency_manager import NOT_EXECUTED, IdempotencyManager, IdempotencyRecord, InDoubtError
 
-broker = RedisBroker(
+broker = RedisBroker(  # type: ignore[no-untyped-call]
     url=settings.REDIS,
     # A worker that has been silent for so long counts as dead, and what it had taken goes back to the queue. Workers
     # speak up whenever they look for messages, also while their actors run.

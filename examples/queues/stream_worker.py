@@ -30,6 +30,7 @@ from idempotency_manager.webhooks import Delivery
 STREAM, DEAD, GROUP = "deliveries", "deliveries.dead", "workers"
 AT_ONCE = 10
 IDLE_MILLISECONDS = int(min(60.0, settings.REDELIVER_AFTER) * 1000)
+Message = dict[Any, Any]  # of texts, by name
 logger = logging.getLogger(__name__)
 manager = IdempotencyManager(settings.STORE, lease=settings.LEASE, namespace="slack")
 
@@ -69,16 +70,17 @@ async def put(redis: Redis, delivery: Delivery) -> None:
     await redis.xadd(STREAM, {"signal_id": delivery.signal_id, "event": event})
 
 
-async def take(redis: Redis, name: str) -> list[tuple[str, dict[str, str]]]:
+async def take(redis: Redis, name: str) -> list[tuple[str, Message]]:
     """Take what a dead worker has left, or what is new."""
+    left: list[tuple[str, Message]]
     _, left, *_ = await redis.xautoclaim(STREAM, GROUP, name, min_idle_time=IDLE_MILLISECONDS, count=AT_ONCE)
     if left:
-        return left  # type: ignore[no-any-return]
-    new = await redis.xreadgroup(GROUP, name, {STREAM: ">"}, count=AT_ONCE, block=IDLE_MILLISECONDS)
+        return left
+    new: Any = await redis.xreadgroup(GROUP, name, {STREAM: ">"}, count=AT_ONCE, block=IDLE_MILLISECONDS)
     return [message for _, messages in new for message in messages]
 
 
-async def do(redis: Redis, number: str, message: dict[str, str]) -> None:
+async def do(redis: Redis, number: str, message: Message) -> None:
     """Handle one message, and acknowledge it once there is nothing left to do with it."""
     try:
         with signal(message["signal_id"]):
