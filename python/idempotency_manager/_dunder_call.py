@@ -9,9 +9,10 @@ if TYPE_CHECKING:
 
 
 class DunderCall:
-    """The call of a wrapper, as an object: it has the function's signature, as the `__call__` of a function has.
+    """The call of a wrapper, as an object that has all that the wrapper has, as the `__call__` of a function does.
 
-    A native slot has neither that nor a module, which Celery reads of every task that is no plain function.
+    A native slot has nothing of it. Celery reads a task's signature and module there, if it is no plain function;
+    others whether it is a coroutine function.
     """
 
     __slots__ = ("_wrapper",)
@@ -29,3 +30,9 @@ class DunderCall:
         from inspect import signature  # noqa: PLC0415 - dear, and asked for by few
 
         return signature(self._wrapper)
+
+    def __getattr__(self, name: str) -> Any:
+        """Look everything else up on the wrapper."""
+        if name == "_wrapper":  # a copy that is being made has none yet
+            raise AttributeError(name)
+        return getattr(self._wrapper, name)

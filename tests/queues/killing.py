@@ -1,4 +1,4 @@
-"""Imported by a worker under test: it kills the worker, with SIGKILL, where a plan says so.
+"""Imported by a worker under test: it kills the worker, with SIGKILL, where a plan says so, or loses an answer.
 
 A plan is a file named like a signal, in the folder `KILL_PLANS`. Whoever removes it carries it out, so each kills once.
 """
@@ -17,11 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PLANS = Path(os.environ["KILL_PLANS"])
-VICTIMS = {"process": lambda: os.kill(os.getpid(), SIGKILL), "worker": lambda: os.killpg(0, SIGKILL)}
+
+
+def _lose_the_answer() -> None:
+    raise TimeoutError("no answer")
+
+
+VICTIMS = {
+    "answer": _lose_the_answer,
+    "process": lambda: os.kill(os.getpid(), SIGKILL),
+    "worker": lambda: os.killpg(0, SIGKILL),
+}
 
 
 def carry_out(signal_id: str, moment: str) -> None:
-    """Kill the process of the task, or the worker as a whole, if this is the moment to."""
+    """Lose the answer, kill the process of the task, or kill the worker as a whole, if this is the moment to."""
     file = PLANS / signal_id
     if not file.exists():
         return

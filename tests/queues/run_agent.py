@@ -1,4 +1,4 @@
-"""`python -m tests.queues.run_agent TICKET`: the agent of the recipe, which a plan may kill."""
+"""`python -m tests.queues.run_agent TICKET…`: the agent of the recipe, which a plan may kill."""
 
 import asyncio
 import sys
@@ -9,16 +9,18 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from examples.queues import agent
 from tests.queues.killing import carry_out
 
-TICKET = sys.argv[1]
+
+def answer(ticket: str) -> str:
+    """Answer a ticket as the recipe does; a plan may end that before the customer hears of it."""
+
+    def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        response = agent.scripted(messages, info)
+        if isinstance(response.parts[0], TextPart):
+            carry_out(ticket, "before-answer")
+        return response
+
+    return asyncio.run(agent.answer(ticket, "I was charged twice for order 42", FunctionModel(model)))
 
 
-def answers(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-    """Answer as the recipe's model does; a plan may end that before the customer hears of it."""
-    response = agent.scripted(messages, info)
-    if isinstance(response.parts[0], TextPart):
-        carry_out(TICKET, "before-answer")
-    return response
-
-
-told = asyncio.run(agent.answer(TICKET, "I was charged twice for order 42", FunctionModel(answers)))
-sys.stdout.write(told)
+for each in sys.argv[1:]:
+    sys.stdout.write(answer(each) + "\n")

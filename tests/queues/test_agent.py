@@ -29,22 +29,21 @@ def support(tmp_path: Path) -> Iterator[World]:
     world.end()
 
 
-def run(world: World, *tickets: str) -> list[tuple[int, str]]:
-    """Run the agent for each ticket, in processes of their own; give their exit codes and what they printed."""
-    workers = [world.start("tests.queues.run_agent", ticket) for ticket in tickets]
-    return [(worker.process.wait(PATIENCE), worker.log.strip()) for worker in workers]
-
-
 def test_the_call_of_a_tool_is_replayed_after_a_restart(support: World) -> None:
     moments = ("before-answer", "after-send", "before-send")
     for moment in moments:
         support.kill(moment, moment)
-    assert run(support, *moments) == [(-SIGKILL, "")] * 3
+    killed = [support.start("tests.queues.run_agent", moment) for moment in moments]
+    assert [each.process.wait(PATIENCE) for each in killed] == [-SIGKILL] * 3
     assert [len(support.sent(moment)) for moment in moments] == [1, 1, 0]
 
-    for code, printed in run(support, *moments):
-        assert code == 0
-        assert re.fullmatch(r"You have your money back \(message [123]\)\.", printed)
+    again = [
+        support.start("examples.queues.agent", moments[0], "I was charged twice"),  # as a user starts it
+        support.start("tests.queues.run_agent", *moments[1:]),
+    ]
+    assert [each.process.wait(PATIENCE) for each in again] == [0, 0], [each.log for each in again]
+    told = "".join(each.log for each in again)
+    assert re.fullmatch(r"(You have your money back \(message [123]\)\.\n){3}", told), told
     assert [len(support.sent(moment)) for moment in moments] == [1, 1, 1]
 
 

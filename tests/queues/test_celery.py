@@ -5,6 +5,7 @@ One worker serves all tests; the last of them kills it as a whole.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import celery
@@ -14,7 +15,7 @@ from idempotency_manager import IdempotencyManager, State, idempotent
 from tests.queues.conftest import PATIENCE, World, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.queues.conftest import Worker
 
@@ -172,5 +173,16 @@ def test_the_call_of_a_decorated_function_is_one_of_its_calls(manager: Idempoten
         runs.append(signal_id)
         return len(runs)
 
-    called: Callable[[str], int] = remind.__call__  # type: ignore[operator]
+    called = remind.__call__
     assert called("a") == remind("a") == called("a") == 1
+    assert inspect.signature(called) == inspect.signature(remind)
+    assert not inspect.iscoroutinefunction(called)
+
+
+async def test_the_call_of_a_decorated_coroutine_function_is_one(manager: IdempotencyManager) -> None:
+    @idempotent(target="mail")
+    async def remind(signal_id: str) -> str:
+        return signal_id
+
+    assert inspect.iscoroutinefunction(remind.__call__)
+    assert await remind.__call__("a") == "a"
