@@ -6,16 +6,17 @@ The model is a function here, so that nothing is asked over the network; give `a
 """
 
 import asyncio
+import os
 import sys
 
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from examples.queues import outbox, settings
+from examples.queues import outbox
 from idempotency_manager import NOT_EXECUTED, IdempotencyManager, IdempotencyRecord
 
-manager = IdempotencyManager(settings.STORE, lease=settings.LEASE, namespace="support")
+manager = IdempotencyManager(os.environ.get("IDEMPOTENCY_STORE", "sqlite:///support.db"))
 agent = Agent(instructions="Refund what was charged twice, and tell the customer.")
 
 

@@ -35,6 +35,12 @@ logger = logging.getLogger(__name__)
 manager = IdempotencyManager(settings.STORE, lease=settings.LEASE, namespace="slack")
 
 
+def current_signal() -> str:
+    """Name the signal that the running action belongs to."""
+    execution = current_execution()
+    return parse_idempotency_key(execution.key).signal_id if execution else ""
+
+
 async def find_reply(record: IdempotencyRecord) -> object:
     """Look whether the reply of a worker that was killed went out."""
     return await asyncio.to_thread(outbox.find, record.signal_id or "") or NOT_EXECUTED
@@ -43,17 +49,13 @@ async def find_reply(record: IdempotencyRecord) -> object:
 @manager.idempotent(target="slack", on_in_doubt=find_reply)
 async def reply(channel: str, text: str) -> str:
     """Answer a message. It carries the signal, so that a reconciler can find it."""
-    execution = current_execution()
-    signal_id = parse_idempotency_key(execution.key).signal_id if execution else ""
-    return await asyncio.to_thread(outbox.send, signal_id, f"to {channel}: you wrote {text!r}")
+    return await asyncio.to_thread(outbox.send, current_signal(), f"to {channel}: you wrote {text!r}")
 
 
 @manager.idempotent(target="bank")
 async def book(cents: int) -> str:
     """Book an amount. Nobody here can look whether that happened, so a doubt is left to a person."""
-    execution = current_execution()
-    signal_id = parse_idempotency_key(execution.key).signal_id if execution else ""
-    return await asyncio.to_thread(outbox.send, signal_id, f"{cents} cents")
+    return await asyncio.to_thread(outbox.send, current_signal(), f"{cents} cents")
 
 
 async def handle(event: dict[str, Any]) -> None:
