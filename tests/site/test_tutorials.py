@@ -27,7 +27,8 @@ def test_a_tutorial_goes_as_it_is_told(page: Path, tmp_path: Path) -> None:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "120",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # a reader has pytest alone
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # a reader has pytest alone, and the package's plugin
+        "PYTEST_ADDOPTS": "-p idempotency_manager.pytest_plugin",
     }
     ran = subprocess.run(
         ["/bin/sh", "-c", program],
