@@ -35,7 +35,7 @@ python:
 
 .PHONY: setup
 setup: python ## Make .venv with everything that development needs
-	@$(PYTHON) scripts/environment.py --group test --group lint
+	@$(PYTHON) scripts/environment.py --group test --group lint --group docs
 
 # ---------------------------------------------------------------- the two that matter
 
@@ -70,6 +70,8 @@ clippy: setup
 types: setup ## Check the types: mypy strict, pyright, and the native module against its stub
 	@echo "==> mypy --strict"
 	@.venv/bin/mypy python tests/typing tests/servers tests/servers_fixtures.py scripts examples chaos servers
+	@MYPYPATH=examples/pytest_project .venv/bin/mypy --explicit-package-bases \
+		examples/pytest_project/*.py examples/pytest_project/tests/*.py
 	@echo "==> pyright on tests/typing"
 	@.venv/bin/basedpyright
 	@echo "==> stubtest on the native module"
@@ -101,7 +103,12 @@ py-test: setup ## Test the package, the README and the docs on one CPython
 
 .PHONY: docs-test
 docs-test: setup ## Run only the examples in README.md and docs/
-	@$(PY) -m pytest README.md docs $(PYTEST_ARGS)
+	@$(PY) -m pytest README.md docs tests/site $(PYTEST_ARGS)
+
+.PHONY: docs
+docs: setup ## Build the documentation into build/site, and take every warning as an error
+	@echo "==> mkdocs build --strict"
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 .PHONY: other-pythons
 other-pythons: setup ## Test the package on every other CPython >= 3.11 found here
@@ -146,6 +153,6 @@ format: setup ## Format Rust and Python, and mend what ruff can mend
 
 .PHONY: clean
 clean: ## Remove everything that was made
-	rm -rf .venv .venvs dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venvs build dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -f python/*/_core.*.so
