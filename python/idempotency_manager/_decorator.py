@@ -132,10 +132,16 @@ def _wrap(
             wrapper.__dict__[attribute] = getattr(function, attribute)
     wrapper.__dict__.update(getattr(function, "__dict__", {}))
     wrapper.__dict__["__wrapped__"] = function
+    wrapper.__dict__["_names"] = (lint.action, lint.target)
     wrapper.__dict__["__call__"] = DunderCall(wrapper)
     if is_async:
         _mark_as_coroutine_function(wrapper)
     return wrapper
+
+
+def names_of(decorated: Any) -> tuple[str, str]:
+    """Give the action and the target of a decorated function or method."""
+    return decorated._names  # type: ignore[no-any-return]  # noqa: SLF001 - this module's own
 
 
 def _mark_as_coroutine_function(wrapper: Any) -> None:

@@ -132,14 +132,23 @@ impl Core {
         self.engine.inject(py, &plan.get().plan)
     }
 
+    /// Has a test's witness see the executions of the calls that follow; `None` for nobody any more.
+    #[pyo3(signature = (witness))]
+    fn observe(&self, py: Python<'_>, witness: Option<Py<PyAny>>) {
+        self.engine.observe(py, witness);
+    }
+
     /// Whether the records are in this process, so that nothing waits for a disk or a network.
     fn is_local(&self) -> bool {
         self.engine.current().store.is_local()
     }
 
-    /// Lets go of files and connections that no call uses at the moment.
+    /// Waits for what the background threads have begun, and lets go of files and connections that no call uses.
     fn let_go(&self, py: Python<'_>) {
-        py.detach(|| self.engine.current().store.let_go());
+        py.detach(|| {
+            self.engine.keeper.await_cleaning();
+            self.engine.current().store.let_go();
+        });
     }
 
     /// Ends the background thread and refuses further calls.

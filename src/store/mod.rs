@@ -415,7 +415,8 @@ pub trait Store: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
-    /// Lets go of files and connections that nobody uses at the moment. A verb that comes later opens them again.
+    /// Waits for what is being done, and lets go of files and connections: nothing but a verb that comes later opens them
+    /// again.
     fn let_go(&self) {}
 
     /// After how long a caller that waits for another asks again by itself, since the store may not notice that the
