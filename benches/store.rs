@@ -87,6 +87,7 @@ impl Caller {
             latch: false,
             refuses_to_wait: false,
             asks_again: false,
+            shadow: false,
             lease: Span::from_secs(30),
             ttl: Span::from_secs(86_400),
             owner: &self.owner,

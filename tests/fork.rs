@@ -34,6 +34,7 @@ fn claim(store: &MemoryStore, key: &str) -> Claimed {
         latch: false,
         refuses_to_wait: false,
         asks_again: false,
+        shadow: false,
         lease: TTL,
         ttl: TTL,
         owner: &"host:1".into(),

@@ -68,6 +68,7 @@ impl World {
             latch: false,
             refuses_to_wait: false,
             asks_again: false,
+            shadow: false,
             lease: TTL,
             ttl: TTL,
             owner: &self.owner,

@@ -62,6 +62,7 @@ fn claim(store: &SqliteStore, key: &str) -> Reply<Claimed> {
         latch: false,
         refuses_to_wait: false,
         asks_again: false,
+        shadow: false,
         lease: TTL,
         ttl: TTL,
         owner: &owner,

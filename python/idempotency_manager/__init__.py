@@ -64,6 +64,7 @@ from .exceptions import (
     StoreUnavailableError,
     TransactionEndedError,
     UnsupportedParamError,
+    VolatileParamsWarning,
 )
 
 TYPE_CHECKING = False
@@ -115,6 +116,7 @@ __all__ = [
     "StoreUnavailableError",
     "TransactionEndedError",
     "UnsupportedParamError",
+    "VolatileParamsWarning",
     "aexecute_with_idempotency",
     "canonicalize",
     "check_executed",

@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::keeper::{Keeper, Roster};
+use super::lint::Lint;
 use super::place::Place;
 use super::rules::{Rules, Settings, SharedRules};
 use super::{errors, fork, runtime};
@@ -23,6 +24,8 @@ pub(super) struct Active {
     pub(super) rules: SharedRules,
     pub(super) owner: Arc<str>,
     pub(super) on_event: Option<Py<PyAny>>,
+    /// One for all settings of an engine.
+    pub(super) lint: Arc<Lint>,
     place: Place,
     clock: Py<PyAny>,
 }
@@ -47,7 +50,7 @@ impl Engine {
         let clock = object(policies, "clock")?;
         let store = open(&place, &settings, &clock)?;
         let cleans = settings.enable_auto_cleanup;
-        let active = Active::new(place, store, settings, policies, clock.unbind())?;
+        let active = Active::new(place, store, settings, policies, clock.unbind(), Arc::default())?;
         let engine = Arc::new(Self {
             active: RwLock::new(Arc::new(active)),
             version: AtomicU64::new(0),
@@ -94,7 +97,8 @@ impl Engine {
         } else {
             open(&place, &settings, &clock)?
         };
-        let active = Arc::new(Active::new(place, store, settings, policies, clock.unbind())?);
+        let lint = Arc::clone(&before.lint);
+        let active = Arc::new(Active::new(place, store, settings, policies, clock.unbind(), lint)?);
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
         let switched = cleans != before.settings.enable_auto_cleanup;
@@ -189,11 +193,17 @@ impl Active {
         settings: Settings,
         policies: &Bound<'_, PyDict>,
         clock: Py<PyAny>,
+        lint: Arc<Lint>,
     ) -> PyResult<Self> {
         let on_event = object(policies, "on_event")?;
         let rules = Arc::new(Rules::of_settings(&settings, policies)?);
         let on_event = (!on_event.is_none()).then(|| on_event.unbind());
-        Ok(Self { store, settings, rules, owner: owner(), on_event, place, clock })
+        Ok(Self { store, settings, rules, owner: owner(), on_event, lint, place, clock })
+    }
+
+    /// Whether the lint wants to see the params of a call of this key.
+    pub(super) fn watches(&self, key: &str) -> bool {
+        self.lint.watches(key) && self.settings.include_params_in_key && self.settings.warn_volatile_after.is_some()
     }
 
     /// The same in a forked child, whose claims are its own.
@@ -209,6 +219,7 @@ impl Active {
             rules: Arc::clone(&self.rules),
             owner: owner(),
             on_event: self.on_event.as_ref().map(|callable| callable.clone_ref(py)),
+            lint: Arc::clone(&self.lint),
             place: self.place.clone(),
             clock: self.clock.clone_ref(py),
         }

@@ -99,6 +99,7 @@ impl World {
             latch: false,
             refuses_to_wait: false,
             asks_again: false,
+            shadow: false,
             lease: LEASE,
             ttl: TTL,
             owner: &self.owner,

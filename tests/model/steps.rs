@@ -130,6 +130,7 @@ impl Pair {
             latch,
             refuses_to_wait,
             asks_again: false,
+            shadow: false,
             lease: span(LEASE),
             ttl: span(ttl),
             owner: &owner,

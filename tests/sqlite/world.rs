@@ -116,6 +116,7 @@ pub(crate) fn request<'a>(key: &'a str, owner: &'a Arc<str>) -> ClaimRequest<'a>
         latch: false,
         refuses_to_wait: false,
         asks_again: false,
+        shadow: false,
         lease: Span::from_secs(30),
         ttl: TTL,
         owner,

@@ -22,11 +22,18 @@ impl Call {
         match claimed {
             Claimed::Run(begun) => match self.hold(py, begun, Ending::Release) {
                 Some(step) => step,
-                None => self.granted(py, Entry::Execute, Ending::Release),
+                None => {
+                    if begun.attempts == 1 {
+                        self.lint(py);
+                    }
+                    self.granted(py, Entry::Execute, Ending::Release)
+                }
             },
             Claimed::TakeOver(begun, record) => self.take_over(py, begun, record),
+            other if self.rules.shadow => self.shadow(py, other),
             Claimed::Replay { result, attempts } => {
                 self.attempts = attempts;
+                self.active.lint.duplicate(&self.named.key);
                 self.note_replay();
                 let result = self.replay(py, &result);
                 match result {
@@ -50,6 +57,17 @@ impl Call {
                 let record = self.record(py, record);
                 self.raise(errors::exception(py, "ParamsMismatchError", (record,)))
             }
+        }
+    }
+
+    /// Has a first run looked at, and warns of what it shows.
+    fn lint(&self, py: Python<'_>) {
+        let settings = &self.active.settings;
+        if let Some(enough) = settings.warn_volatile_after
+            && settings.include_params_in_key
+            && let Some(found) = self.active.lint.first_run(&self.named, enough)
+        {
+            found.warn(py, &self.named, enough);
         }
     }
 
@@ -83,7 +101,7 @@ impl Call {
     }
 
     /// Starts at once, or, in a batch, when it is told to.
-    fn granted(&mut self, py: Python<'_>, entry: Entry, undo: Ending) -> Step {
+    pub(super) fn granted(&mut self, py: Python<'_>, entry: Entry, undo: Ending) -> Step {
         if self.batched.is_none() {
             return self.start_with(py, entry);
         }
@@ -124,9 +142,8 @@ impl Call {
     pub(super) fn enter(&mut self, py: Python<'_>, step: Step) -> Step {
         self.stage = Stage::Executing;
         let running = self.held.as_ref().map(|held| Arc::clone(&held.running));
-        let codec = self.codec(py);
         let key = Arc::clone(&self.named.key);
-        let entered = Execution::new(py, key, self.attempts, running, self.rules.latch, codec)
+        let entered = Execution::new(py, key, self.attempts, running, Some(&*self.rules))
             .and_then(|execution| Py::new(py, execution))
             .and_then(|execution| Ok((EXECUTION.set(execution.bind(py))?, execution)));
         match entered {
@@ -148,6 +165,10 @@ impl Call {
     }
 
     pub(super) fn not_claimed(&mut self, py: Python<'_>, error: &StoreError) -> Step {
+        if self.rules.shadow && self.cancelled.is_none() {
+            self.complain(py, &format!("executed without being remembered, because {error}"));
+            return self.granted(py, Entry::Execute, Ending::Release);
+        }
         let unreachable = matches!(error, StoreError::Unavailable(_) | StoreError::Failed(_));
         if unreachable && self.active.settings.execute_without_store && self.cancelled.is_none() {
             log::write(

@@ -55,6 +55,7 @@ fn try_claim(store: &MemoryStore, key: &str) -> Result<Claimed, StoreError> {
         latch: false,
         refuses_to_wait: false,
         asks_again: false,
+        shadow: false,
         lease: TTL,
         ttl: TTL,
         owner: &"host:1".into(),
