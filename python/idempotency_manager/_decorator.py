@@ -35,7 +35,7 @@ def decorator(
     return decorate(function, manager, lease, options, warns=warns)
 
 
-def decorate(
+def decorate(  # noqa: PLR0913 - the last two are for its own calls of itself
     function: Any,
     manager: Core | None,
     lease: timedelta,

@@ -88,7 +88,7 @@ def current_lease() -> timedelta:
 
 
 def current_warns() -> bool:
-    """Tell whether a function decorated now is worth a warning of its params, without making the default manager for it."""
+    """Tell whether params of a function decorated now are worth a warning, without making the default manager."""
     return _Default.manager is None or warns_of_params(_Default.manager.config)
 
 

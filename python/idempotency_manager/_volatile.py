@@ -19,8 +19,10 @@ _MADE_FOR_A_CALL = ("datetime", "UUID")
 def warn_of_volatile_params(function: str, parameters: Iterable[Parameter], params: Container[str]) -> None:
     """Warn of each parameter that is, by its name or its default, another in each call, or in each process."""
     for name, why in _volatile(parameters, params):
-        remedy = f'leave it out of the key with exclude=("{name}",), or name it in params=(…) if it is what tells the actions apart'
-        _warn(f"{function}: {name} {why}: every retry is a new action; {remedy}")
+        remedy = f'leave it out of the key with exclude=("{name}",)'
+        _warn(
+            f"{function}: {name} {why}: every retry is a new action; {remedy}, or name it in params=(…) if it is data"
+        )
 
 
 def _volatile(parameters: Iterable[Parameter], params: Container[str]) -> Iterator[tuple[str, str]]:
@@ -36,7 +38,7 @@ def _volatile(parameters: Iterable[Parameter], params: Container[str]) -> Iterat
 
 
 def _is_now(default: object) -> bool:
-    """Tell whether a default is the time at which it was made: a moment ago, or the seconds or milliseconds till then."""
+    """Tell whether a default is the time at which it was made: a `datetime`, or seconds or milliseconds since 1970."""
     from time import time  # noqa: PLC0415 - for functions with defaults only
 
     kind = type(default)
@@ -56,11 +58,11 @@ def _warn(text: str) -> None:
 
 
 def _level_of_the_caller() -> int:
-    """Give the stack level, as `warn` of this module's function counts, of the first frame that is not of this package."""
+    """Give the stack level, as the caller of this counts it, of the first frame that is not of this package."""
     import sys  # noqa: PLC0415 - for a warning only
 
     package = __name__.rpartition(".")[0]
-    level, frame = 1, sys._getframe(1)
+    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - as `warnings` itself looks for it
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
         level, frame = level + 1, frame.f_back
     return level

@@ -301,7 +301,10 @@ def test_a_store_that_fails_never_disturbs_the_call(
 
 def test_a_full_cache_never_disturbs_the_call(caplog: pytest.LogCaptureFixture) -> None:
     with IdempotencyManager(shadow=True, max_cache_size=1, on_full="raise") as manager:
-        assert [manager.execute({**_fields(ACTION), "signal_id": name}, lambda: name) for name in "ab"] == ["a", "b"]
+        assert [manager.execute({**_fields(ACTION), "signal_id": name}, lambda name=name: name) for name in "ab"] == [
+            "a",
+            "b",
+        ]
     assert "full" in caplog.text
 
 
@@ -407,7 +410,7 @@ def test_a_plain_function_may_return_an_awaitable(
     async def result() -> str:
         return "card"
 
-    awaitable: Any = shadowed.execute(ACTION, lambda: result())
+    awaitable: Any = shadowed.execute(ACTION, lambda: result())  # noqa: PLW0108 - a coroutine function is known as one
     assert asyncio.run(_awaited(awaitable)) == "card"
     assert "returned an awaitable" in caplog.text
     assert shadowed.get_keys() == []

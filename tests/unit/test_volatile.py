@@ -139,9 +139,12 @@ def test_a_decorated_function_is_looked_at_as_well(manager: IdempotencyManager) 
     def post(signal_id: str, sent: float) -> None:
         """Nothing."""
 
-    with pytest.warns(VolatileParamsWarning, match=r"post on slack: 8 first runs.*params\.sent") as caught:
+    def calls(post: Callable[..., None]) -> None:
         for _ in range(ENOUGH):
             post("evt_1", time.time())
+
+    with pytest.warns(VolatileParamsWarning, match=r"post on slack: 8 first runs.*params\.sent") as caught:
+        calls(post)
     assert [warning.filename for warning in caught] == [__file__]
 
 
@@ -236,7 +239,7 @@ def test_the_time_is_found_among_any_constant_params(constant: dict[str, Any], f
 def test_a_random_id_is_told_from_data_by_its_name(
     constant: dict[str, Any],
     ids: list[uuid.UUID],
-    named_so: bool,  # noqa: FBT001 - a value like another
+    named_so: bool,
 ) -> None:
     field = "trace_id" if named_so else "customer_id"
     with IdempotencyManager(warn_volatile_after=ENOUGH) as manager:
@@ -330,7 +333,8 @@ def test_a_plain_default_is_not_warned_of(default: object) -> None:
 
 
 def test_a_method_is_warned_of_once() -> None:
-    with pytest.warns(VolatileParamsWarning) as caught:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
 
         class Channel:
             @decorating()

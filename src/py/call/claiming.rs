@@ -20,15 +20,7 @@ impl Call {
     /// Goes on with what the claim got.
     pub(in crate::py) fn claimed(&mut self, py: Python<'_>, claimed: Claimed) -> Step {
         match claimed {
-            Claimed::Run(begun) => match self.hold(py, begun, Ending::Release) {
-                Some(step) => step,
-                None => {
-                    if begun.attempts == 1 {
-                        self.lint(py);
-                    }
-                    self.granted(py, Entry::Execute, Ending::Release)
-                }
-            },
+            Claimed::Run(begun) => self.run(py, begun),
             Claimed::TakeOver(begun, record) => self.take_over(py, begun, record),
             other if self.rules.shadow => self.shadow(py, other),
             Claimed::Replay { result, attempts } => {
@@ -58,6 +50,17 @@ impl Call {
                 self.raise(errors::exception(py, "ParamsMismatchError", (record,)))
             }
         }
+    }
+
+    /// Executes under a claim, unless it was cancelled meanwhile.
+    fn run(&mut self, py: Python<'_>, begun: Begun) -> Step {
+        if let Some(step) = self.hold(py, begun, Ending::Release) {
+            return step;
+        }
+        if begun.attempts == 1 {
+            self.lint(py);
+        }
+        self.granted(py, Entry::Execute, Ending::Release)
     }
 
     /// Has a first run looked at, and warns of what it shows.

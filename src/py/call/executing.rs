@@ -97,21 +97,19 @@ impl Call {
                 let ending = Ending::Fail(failure, self.rules.ttl);
                 self.end(py, ending, Conclusion::Raise(error), Some(News::Failed))
             }
-            Ok(Verdict::InDoubt) => self.in_doubt(py, error),
             // Whoever can't tell whether it happened says so.
             Err(broken) if !self.rules.shadow || is_interruption(py, &broken) => self.in_doubt(py, broken),
-            Err(_) => self.in_doubt(py, error),
+            Ok(Verdict::InDoubt) | Err(_) => self.in_doubt(py, error),
         }
     }
 
     pub(super) fn in_doubt(&mut self, py: Python<'_>, error: PyErr) -> Step {
-        let conclusion = Conclusion::Raise(error.clone_ref(py));
-        self.end_in_doubt(py, &error, conclusion)
+        let why = why_in_doubt(py, &error);
+        self.end(py, Ending::Doubt(why), Conclusion::Raise(error), Some(News::InDoubt))
     }
+}
 
-    pub(super) fn end_in_doubt(&mut self, py: Python<'_>, error: &PyErr, conclusion: Conclusion) -> Step {
-        let (class, text) = errors::describe(py, error);
-        let why = format!("{class}: {text}").into_boxed_str();
-        self.end(py, Ending::Doubt(why), conclusion, Some(News::InDoubt))
-    }
+pub(super) fn why_in_doubt(py: Python<'_>, error: &PyErr) -> Box<str> {
+    let (class, text) = errors::describe(py, error);
+    format!("{class}: {text}").into()
 }

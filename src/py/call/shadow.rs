@@ -8,13 +8,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 
+use super::executing::why_in_doubt;
 use super::{Arrived, Call, Conclusion, Entry, Named, Stage, Step, is_interruption};
 use crate::core::error::StoreError;
 use crate::core::record::{Failure, Fingerprint, Payload, Record, Status};
 use crate::py::engine::{Active, Engine};
 use crate::py::execution::Execution;
 use crate::py::log::{self, Level};
-use crate::py::notify::{self, Told};
+use crate::py::notify::{self, News, Told};
 use crate::py::objects;
 use crate::py::outcome;
 use crate::py::rules::{OnInDoubt, SharedRules};
@@ -236,7 +237,8 @@ impl Call {
         if self.held.is_none() {
             return self.give(py, Conclusion::Return(py.None()));
         }
-        self.end_in_doubt(py, error, Conclusion::Return(py.None()))
+        let why = why_in_doubt(py, error);
+        self.end(py, Ending::Doubt(why), Conclusion::Return(py.None()), Some(News::InDoubt))
     }
 }
 
