@@ -150,6 +150,18 @@ def test_a_result_is_the_same_if_it_is_equal(flavour: Flavour, watched: Watched)
     assert watched.kinds[-1] == "differs"
 
 
+@both_flavours
+def test_a_result_that_could_not_be_stored_is_no_fault_of_a_duplicate(flavour: Flavour, tmp_path: Path) -> None:
+    kinds: list[str] = []
+    manager = flavour.manager_class(
+        f"sqlite:///{tmp_path}/own.db", shadow=True, on_event=lambda event: kinds.append(event.kind)
+    )
+    results = [flavour.get(manager.execute(ACTION, flavour.function(object))) for _ in range(2)]
+    flavour.get(manager.close())
+    assert results[0] is not results[1]
+    assert kinds == ["executed", "would_raise_result_unavailable"]
+
+
 def test_objects_that_have_no_equality_do_not_differ(kinds: list[str], shadowed: IdempotencyManager) -> None:
     class Handle:
         """Something that no store can encode."""
