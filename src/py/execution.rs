@@ -120,6 +120,11 @@ impl Execution {
         })
     }
 
+    /// The same with so much of its lease before it, always, where no claim is renewed.
+    pub(super) fn leased_for(self, lease: Span) -> Self {
+        Self { lease, ..self }
+    }
+
     /// Makes the execution of a key that a transaction protects the current one: as long as it is open nobody can take the
     /// action over, so its lease is always a whole one. Answers with what [`leave`](Self::leave) takes.
     pub(super) fn enter_in_transaction(
@@ -128,7 +133,7 @@ impl Execution {
         attempts: u32,
         lease: Span,
     ) -> PyResult<(Py<Self>, Py<PyAny>)> {
-        let execution = Py::new(py, Self { lease, ..Self::new(py, key.into(), attempts, None, None)? })?;
+        let execution = Py::new(py, Self::new(py, key.into(), attempts, None, None)?.leased_for(lease))?;
         let token = EXECUTION.set(execution.bind(py))?;
         Ok((execution, token))
     }
@@ -203,6 +208,8 @@ impl Execution {
                 Ok(())
             }
             Err(error) if self.shadow => {
+                // It may happen all the same, and what cuts it off leaves a doubt.
+                running.set_dispatched();
                 log::warn(py, &format!("shadow: dispatched() can't be kept, because {error}: {}", self.key));
                 Ok(())
             }

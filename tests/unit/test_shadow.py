@@ -6,14 +6,13 @@ import asyncio
 import logging
 import threading
 from contextlib import closing
-from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from idempotency_manager import (
     NOT_EXECUTED,
-    Action,
     AsyncIdempotencyManager,
     ConfigurationError,
     IdempotencyConfig,
@@ -22,55 +21,14 @@ from idempotency_manager import (
     current_execution,
     idempotent,
 )
-from idempotency_manager.testing import FaultPlan, ManualClock, inject
 from tests.unit.batches import Cards, actions, execute_many
 from tests.unit.flavours import Flavour, both_flavours
+from tests.unit.shadow import ACTION, Numbers, Watched, fields_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.unit.shop import Shop
-
-ACTION = Action("inv-1", "create_card", "trello", {"title": "Pay"})
-
-
-@dataclass
-class Watched:
-    """A manager in shadow mode, and what it told."""
-
-    manager: Any
-    kinds: list[str]
-
-    def counts(self, flavour: Flavour) -> tuple[int, int]:
-        """What was prevented, and what would have been."""
-        stats = flavour.get(self.manager.stats())
-        return stats.duplicates_prevented, stats.would_have_prevented
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def watched(request: pytest.FixtureRequest, clock: ManualClock, tmp_path: Path) -> Iterator[Watched]:
-    flavour = request.getfixturevalue("flavour")
-    url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/store.db?synchronous=normal"}[request.param]
-    kinds: list[str] = []
-    manager = flavour.manager_class(url, clock=clock, shadow=True, on_event=lambda event: kinds.append(event.kind))
-    yield Watched(manager, kinds)
-    flavour.get(manager.close())
-
-
-class Numbers:
-    """An executor that gives another number each time."""
-
-    def __init__(self, *results: Any) -> None:
-        self.results = results
-        self.calls = 0
-
-    def __call__(self, *_: object) -> Any:
-        self.calls += 1
-        result = self.results[self.calls - 1] if self.results else self.calls
-        if isinstance(result, BaseException):
-            raise result
-        return result
 
 
 @both_flavours
@@ -111,21 +69,12 @@ def test_one_function_is_enforced_while_the_others_are_watched(flavour: Flavour,
     enforced, seen = Numbers(), Numbers()
     for _ in range(2):
         flavour.get(watched.manager.execute(ACTION, flavour.function(enforced), shadow=False))
-    other = {**_fields(ACTION), "signal_id": "inv-2"}
+    other = {**fields_of(ACTION), "signal_id": "inv-2"}
     watched.manager.configure(shadow=False)
     for _ in range(2):
         flavour.get(watched.manager.execute(other, flavour.function(seen), shadow=True))
     assert (enforced.calls, seen.calls) == (1, 2)
     assert watched.counts(flavour) == (1, 1)
-
-
-def _fields(action: Action) -> dict[str, Any]:
-    return {
-        "signal_id": action.signal_id,
-        "action": action.action,
-        "target": action.target,
-        "params": dict(action.params),
-    }
 
 
 @both_flavours
@@ -227,22 +176,11 @@ def test_what_runs_again_anyway_runs_as_usual(flavour: Flavour, watched: Watched
 @both_flavours
 def test_a_mismatch_never_raises(flavour: Flavour, watched: Watched) -> None:
     watched.manager.configure(include_params_in_key=False, verify_params=True)
-    other = {**_fields(ACTION), "params": {"title": "Pay twice"}}
+    other = {**fields_of(ACTION), "params": {"title": "Pay twice"}}
     executor = flavour.function(Numbers())
     assert flavour.get(watched.manager.execute(ACTION, executor)) == 1
     assert flavour.get(watched.manager.execute(other, executor)) == 2
     assert watched.kinds == ["executed", "would_raise_mismatch"]
-
-
-@pytest.fixture
-def kinds() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def shadowed(kinds: list[str]) -> Iterator[IdempotencyManager]:
-    with IdempotencyManager(shadow=True, on_event=lambda event: kinds.append(event.kind)) as manager:
-        yield manager
 
 
 @pytest.mark.parametrize(("on_concurrent", "kind"), [("wait", "would_wait"), ("raise", "would_raise_in_progress")])
@@ -297,57 +235,6 @@ def test_a_call_inside_its_own_execution_runs(kinds: list[str], shadowed: Idempo
 
 
 @both_flavours
-@pytest.mark.parametrize("fault", ["fail_before", "fail_after"])
-@pytest.mark.parametrize("verb", ["claim", "finish"])
-def test_a_store_that_fails_never_disturbs_the_call(
-    flavour: Flavour, fault: str, verb: str, watched: Watched, caplog: pytest.LogCaptureFixture
-) -> None:
-    plan = FaultPlan()
-    inject(watched.manager, plan)
-    getattr(plan, fault)(verb, times=None)
-    with caplog.at_level(logging.WARNING, "idempotency_manager"):
-        assert flavour.get(watched.manager.execute(ACTION, flavour.function(Numbers("card")))) == "card"
-    assert "shadow: executed" in caplog.text
-    assert watched.manager.generate_key(ACTION) in caplog.text
-
-
-def test_a_full_cache_never_disturbs_the_call(caplog: pytest.LogCaptureFixture) -> None:
-    with IdempotencyManager(shadow=True, max_cache_size=1, on_full="raise") as manager:
-        assert [manager.execute({**_fields(ACTION), "signal_id": name}, lambda name=name: name) for name in "ab"] == [
-            "a",
-            "b",
-        ]
-    assert "full" in caplog.text
-
-
-def test_a_lost_lease_never_disturbs_the_call(kinds: list[str], shadowed: IdempotencyManager) -> None:
-    key = shadowed.generate_key(ACTION)
-
-    def taken_over() -> str:
-        shadowed.clear_key(key)
-        return "card"
-
-    assert shadowed.execute(ACTION, taken_over) == "card"
-    assert kinds == ["lease_lost"]
-
-
-def test_dispatched_never_raises(shadowed: IdempotencyManager, caplog: pytest.LogCaptureFixture) -> None:
-    plan = FaultPlan()
-    inject(shadowed, plan)
-    plan.fail_before("dispatch", times=None)
-
-    @shadowed.idempotent(target="bank", latch=True)
-    def pay(signal_id: str) -> str:
-        execution = current_execution()
-        assert execution is not None
-        execution.dispatched()
-        return signal_id
-
-    assert [pay("inv-1"), pay("inv-1")] == ["inv-1", "inv-1"]
-    assert "dispatched() can't be kept" in caplog.text
-
-
-@both_flavours
 def test_a_duplicate_knows_its_execution(flavour: Flavour, watched: Watched) -> None:
     seen = []
 
@@ -355,6 +242,7 @@ def test_a_duplicate_knows_its_execution(flavour: Flavour, watched: Watched) -> 
         execution = current_execution()
         assert execution is not None
         execution.dispatched()
+        assert execution.remaining() > timedelta(seconds=20)
         seen.append((execution.key, execution.uuid, execution.attempt_count))
 
     for _ in range(2):
@@ -363,73 +251,6 @@ def test_a_duplicate_knows_its_execution(flavour: Flavour, watched: Watched) -> 
     assert (key, uuid) == (again, same)
     assert (first, second) == (1, 2)
     assert current_execution() is None
-
-
-@both_flavours
-def test_params_without_a_canonical_form_run_and_are_warned_of(
-    flavour: Flavour, watched: Watched, caplog: pytest.LogCaptureFixture
-) -> None:
-    executor = flavour.function(Numbers())
-    action = {**_fields(ACTION), "params": {"stream": object()}}
-    with caplog.at_level(logging.WARNING, "idempotency_manager"):
-        assert [flavour.get(watched.manager.execute(action, executor)) for _ in range(2)] == [1, 2]
-    assert caplog.text.count("params.stream") == 2
-    assert watched.counts(flavour) == (0, 0)
-    assert flavour.get(watched.manager.get_keys()) == []
-
-
-def _decorated(manager: Any, flavour: Flavour) -> tuple[Callable[..., Any], list[Any]]:
-    seen: list[Any] = []
-
-    def body(title: object) -> int:
-        execution = current_execution()
-        assert execution is not None
-        seen.append(execution.uuid)
-        return len(seen)
-
-    if isinstance(manager, IdempotencyManager):
-        return manager.idempotent(body, target="trello"), seen
-
-    async def coroutine_function(title: object) -> int:
-        return body(title)
-
-    return manager.idempotent(coroutine_function, target="trello"), seen
-
-
-@both_flavours
-def test_a_decorated_call_that_has_no_key_runs(
-    flavour: Flavour, watched: Watched, caplog: pytest.LogCaptureFixture
-) -> None:
-    create_card, seen = _decorated(watched.manager, flavour)
-    with caplog.at_level(logging.WARNING, "idempotency_manager"):
-        assert [flavour.get(create_card("Pay")), flavour.get(create_card(title=object()))] == [1, 2]
-    assert "has no signal_id" in caplog.text
-    assert len(set(seen)) == 2, "no service takes one for the other"
-
-
-def test_arguments_that_the_function_refuses_are_refused_by_itself(shadowed: IdempotencyManager) -> None:
-    @shadowed.idempotent(target="trello")
-    def create_card(signal_id: str) -> str:
-        return signal_id
-
-    with pytest.raises(TypeError, match="unexpected keyword argument 'board'"):
-        create_card("inv-1", board="b")  # type: ignore[call-arg]
-
-
-def test_a_plain_function_may_return_an_awaitable(
-    shadowed: IdempotencyManager, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def result() -> str:
-        return "card"
-
-    awaitable: Any = shadowed.execute(ACTION, lambda: result())  # noqa: PLW0108 - a coroutine function is known as one
-    assert asyncio.run(_awaited(awaitable)) == "card"
-    assert "returned an awaitable" in caplog.text
-    assert shadowed.get_keys() == []
-
-
-async def _awaited(awaitable: Any) -> Any:
-    return await awaitable
 
 
 @both_flavours
@@ -446,16 +267,6 @@ def test_a_claim_block_runs_each_time(flavour: Flavour, watched: Watched) -> Non
 
 
 @both_flavours
-def test_a_claim_block_that_is_left_without_a_word_is_warned_of(
-    flavour: Flavour, watched: Watched, caplog: pytest.LogCaptureFixture
-) -> None:
-    for _ in range(2):
-        flavour.run_block(watched.manager.claim(ACTION), lambda _: None)
-    assert caplog.text.count("ended without attempt.complete") == 2
-    assert watched.kinds == ["in_doubt", "would_raise_in_doubt"]
-
-
-@both_flavours
 def test_a_batch_runs_every_action(flavour: Flavour, watched: Watched) -> None:
     cards = Cards()
     for _ in range(2):
@@ -467,28 +278,6 @@ def test_a_batch_runs_every_action(flavour: Flavour, watched: Watched) -> None:
         ]
     assert sorted(cards.made) == [1, 1, 2, 2, 2, 2]
     assert watched.counts(flavour) == (0, 4)
-
-
-@both_flavours
-def test_a_batch_runs_what_has_no_key(flavour: Flavour, watched: Watched) -> None:
-    unnamed = {**_fields(ACTION), "params": {"number": 7, "stream": object()}}
-
-    def card(action: Any) -> int:
-        return int(action["params"]["number"])
-
-    outcomes = flavour.get(watched.manager.execute_many([unnamed, unnamed], flavour.function(card)))
-    assert [outcome.unwrap() for outcome in outcomes] == [7, 7]
-    assert outcomes[0].key != outcomes[1].key
-
-
-@both_flavours
-@pytest.mark.parametrize("verb", ["claim_many", "dispatch_many", "finish"])
-def test_a_store_that_fails_never_disturbs_a_batch(flavour: Flavour, verb: str, watched: Watched) -> None:
-    plan = FaultPlan()
-    inject(watched.manager, plan)
-    plan.fail_before(verb, times=None)
-    outcomes = execute_many(flavour, watched.manager, actions(1, 2), Cards())
-    assert [outcome.unwrap() for outcome in outcomes] == ["card 1", "card 2"]
 
 
 def test_a_retry_runs_as_it_did_before(kinds: list[str], shadowed: IdempotencyManager) -> None:
@@ -536,7 +325,7 @@ def test_shadow_is_true_or_false() -> None:
     with pytest.raises(ConfigurationError, match="shadow="):
         IdempotencyConfig(shadow=1)
     with pytest.raises(ConfigurationError, match="shadow="):
-        idempotent(lambda signal_id: signal_id, target="trello", action="a", shadow="yes")  # type: ignore[arg-type]
+        idempotent(lambda signal_id: signal_id, target="trello", action="a", shadow="yes")  # type: ignore[call-overload]
 
 
 def test_a_coroutine_function_is_refused_as_ever(shadowed: IdempotencyManager) -> None:
@@ -555,8 +344,8 @@ def test_a_coroutine_function_runs_each_time() -> None:
     async def create_card(signal_id: str) -> int:
         return int(executor())
 
-    async def both() -> list[int]:
-        return [await create_card("inv-1"), await create_card("inv-1")]
+    async def both() -> tuple[list[int], int]:
+        results = [await create_card("inv-1"), await create_card("inv-1")]
+        return results, (await manager.stats()).would_have_prevented
 
-    assert asyncio.run(both()) == [1, 2]
-    assert asyncio.run(_awaited(manager.stats())).would_have_prevented == 1
+    assert asyncio.run(both()) == ([1, 2], 1)

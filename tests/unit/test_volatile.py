@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idempotency_manager import (
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 8
 """As sure as twenty runs, in less time."""
+FEWER = settings.default.max_examples // 2
+"""Each example is many calls."""
 
 
 @pytest.fixture
@@ -205,23 +207,23 @@ def test_a_signal_that_asks_for_many_actions_is_left_alone(
 
 
 json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**60), 2**60)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
+    st.none() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=3,
 )
-plain_params = st.dictionaries(st.text(max_size=5), json_values, max_size=4)
+plain_params = st.dictionaries(st.text(max_size=3), json_values, max_size=3)
 
 
-@given(st.lists(plain_params, min_size=ENOUGH, max_size=2 * ENOUGH, unique_by=repr))
-def test_data_is_never_taken_for_the_time(params: list[dict[str, Any]]) -> None:
+@settings(max_examples=FEWER)
+@given(
+    plain_params, st.lists(json_values, min_size=ENOUGH, max_size=ENOUGH, unique_by=repr), st.sampled_from(["now", "n"])
+)
+def test_data_is_never_taken_for_the_time(constant: dict[str, Any], values: list[Any], field: str) -> None:
     with IdempotencyManager(warn_volatile_after=ENOUGH) as manager:
-        assert run_each(manager, params) == []
+        assert run_each(manager, [{**constant, field: value} for value in values]) == []
 
 
+@settings(max_examples=FEWER)
 @given(plain_params, st.sampled_from(sorted(NOW)), st.lists(st.text("abc", min_size=1, max_size=3), max_size=3))
 def test_the_time_is_found_among_any_constant_params(constant: dict[str, Any], form: str, path: list[str]) -> None:
     def params(number: int) -> dict[str, Any]:
@@ -235,6 +237,7 @@ def test_the_time_is_found_among_any_constant_params(constant: dict[str, Any], f
     assert f"params.{'.'.join(['the time', *reversed(path)])} was the time of the call" in text
 
 
+@settings(max_examples=FEWER)
 @given(plain_params, st.lists(st.uuids(version=4), min_size=ENOUGH, max_size=ENOUGH, unique=True), st.booleans())
 def test_a_random_id_is_told_from_data_by_its_name(
     constant: dict[str, Any],
@@ -262,10 +265,10 @@ def test_the_lint_needs_little_memory(manager: IdempotencyManager) -> None:
                 manager.execute(action, lambda: None)
         manager.clear_all()
 
-    signals(0, 1_000)
+    signals(0, 500)
     before = resident()
-    signals(1_000, 4_000)
-    assert resident() - before < 4_000_000
+    signals(500, 2_000)
+    assert resident() - before < 2_000_000
 
 
 # ---------------------------------------------------------------- when a function is decorated
@@ -361,7 +364,7 @@ def test_a_manager_that_says_so_warns_of_no_parameter() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for options in ({"warn_volatile_after": None}, {"include_params_in_key": False}):
-            with IdempotencyManager(**options) as manager:  # type: ignore[arg-type]
+            with IdempotencyManager(**options) as manager:
                 manager.idempotent(_function("signal_id, now"), target="slack")
                 idempotent(_function("signal_id, now"), target="slack", manager=manager)
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::{Call, Claim, Conclusion, Entry, Lookup, Stage, Step};
+use crate::core::clock::Span;
 use crate::core::error::StoreError;
 use crate::core::record::{Failure, Payload, Record};
 use crate::py::errors;
@@ -146,8 +147,10 @@ impl Call {
         self.stage = Stage::Executing;
         let running = self.held.as_ref().map(|held| Arc::clone(&held.running));
         let key = Arc::clone(&self.named.key);
+        // In shadow mode nobody is to give up for want of time.
+        let unclaimed = if self.rules.shadow { self.active.settings.lease() } else { Span::default() };
         let entered = Execution::new(py, key, self.attempts, running, Some(&*self.rules))
-            .and_then(|execution| Py::new(py, execution))
+            .and_then(|execution| Py::new(py, execution.leased_for(unclaimed)))
             .and_then(|execution| Ok((EXECUTION.set(execution.bind(py))?, execution)));
         match entered {
             Ok((token, execution)) => {

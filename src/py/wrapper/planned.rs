@@ -88,9 +88,13 @@ impl Wrapper {
                 return Ok(Answered::Replayed(value));
             }
         }
-        let params = familiar.err().filter(|_| active.watches(asked.key));
-        let watched = params.map(|buffer| buffer[asked.signal.len() + 1..].into());
-        let named = Named {
+        Ok(Answered::NotYet(self.name_asked(active, asked, familiar.err()), claimed))
+    }
+
+    /// Names a call that goes on. `buffer` is as for [`ask`](Self::ask).
+    fn name_asked(&self, active: &Active, asked: Asked<'_>, buffer: Option<&[u8]>) -> Named {
+        let watched = buffer.filter(|_| active.watches(asked.key));
+        Named {
             key: asked.key.into(),
             signal_id: asked.signal.into(),
             action_type: Arc::clone(&self.action),
@@ -98,9 +102,8 @@ impl Wrapper {
             fingerprint: *asked.digest,
             params: asked.params,
             context: None,
-            watched,
-        };
-        Ok(Answered::NotYet(named, claimed))
+            watched: watched.map(|buffer| buffer[asked.signal.len() + 1..].into()),
+        }
     }
 
     pub(super) fn load(
