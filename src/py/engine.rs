@@ -26,6 +26,8 @@ pub(super) struct Active {
     pub(super) on_event: Option<Py<PyAny>>,
     /// One for all settings of an engine.
     pub(super) lint: Arc<Lint>,
+    /// A test's, which sees executions and has faults happen to them.
+    pub(super) witness: Option<Py<PyAny>>,
     place: Place,
     clock: Py<PyAny>,
 }
@@ -50,7 +52,7 @@ impl Engine {
         let clock = object(policies, "clock")?;
         let store = open(&place, &settings, &clock)?;
         let cleans = settings.enable_auto_cleanup;
-        let active = Active::new(place, store, settings, policies, clock.unbind(), Arc::default())?;
+        let active = Active::new(place, store, settings, policies, clock.unbind())?;
         let engine = Arc::new(Self {
             active: RwLock::new(Arc::new(active)),
             version: AtomicU64::new(0),
@@ -98,7 +100,9 @@ impl Engine {
             open(&place, &settings, &clock)?
         };
         let lint = Arc::clone(&before.lint);
-        let active = Arc::new(Active::new(place, store, settings, policies, clock.unbind(), lint)?);
+        let witness = before.witness.as_ref().map(|witness| witness.clone_ref(policies.py()));
+        let active = Active { lint, witness, ..Active::new(place, store, settings, policies, clock.unbind())? };
+        let active = Arc::new(active);
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
         let switched = cleans != before.settings.enable_auto_cleanup;
@@ -118,13 +122,22 @@ impl Engine {
         let before = self.active(py)?;
         let store: Arc<dyn Store> = Arc::new(FaultyStore::new(Arc::clone(&before.store), Arc::clone(plan)));
         fork::enlist_store(&store);
-        let replaced = std::mem::replace(
-            &mut *self.active.write().unwrap_or_else(PoisonError::into_inner),
-            Arc::new(before.on(py, store)),
-        );
+        self.replace(before.on(py, store));
+        Ok(())
+    }
+
+    /// Has a test's witness see the executions of the calls that follow, or nobody any more.
+    pub(super) fn observe(&self, py: Python<'_>, witness: Option<Py<PyAny>>) {
+        let before = self.current();
+        self.replace(Active { witness, ..before.on(py, Arc::clone(&before.store)) });
+    }
+
+    /// Has the calls that follow go by this.
+    fn replace(&self, active: Active) {
+        let replaced =
+            std::mem::replace(&mut *self.active.write().unwrap_or_else(PoisonError::into_inner), Arc::new(active));
         drop(replaced);
         self.version.fetch_add(1, Ordering::AcqRel);
-        Ok(())
     }
 
     /// Shows the collector the listener, unless something else than the manager keeps it.
@@ -193,12 +206,12 @@ impl Active {
         settings: Settings,
         policies: &Bound<'_, PyDict>,
         clock: Py<PyAny>,
-        lint: Arc<Lint>,
     ) -> PyResult<Self> {
         let on_event = object(policies, "on_event")?;
         let rules = Arc::new(Rules::of_settings(&settings, policies)?);
         let on_event = (!on_event.is_none()).then(|| on_event.unbind());
-        Ok(Self { store, settings, rules, owner: owner(), on_event, lint, place, clock })
+        let lint = Arc::default();
+        Ok(Self { store, settings, rules, owner: owner(), on_event, lint, witness: None, place, clock })
     }
 
     /// Whether the lint wants to see the params of a call of this key.
@@ -220,6 +233,7 @@ impl Active {
             owner: owner(),
             on_event: self.on_event.as_ref().map(|callable| callable.clone_ref(py)),
             lint: Arc::clone(&self.lint),
+            witness: self.witness.as_ref().map(|witness| witness.clone_ref(py)),
             place: self.place.clone(),
             clock: self.clock.clone_ref(py),
         }

@@ -7,6 +7,7 @@ mod ending;
 mod executing;
 mod shadow;
 mod waiting;
+mod witnessed;
 
 pub(super) use self::batched::is_interruption;
 use self::shadow::Prior;
@@ -156,6 +157,10 @@ pub(super) struct Call {
     prior: Option<Prior>,
     /// In shadow mode: whether the action could not be named.
     unnamed: bool,
+    /// What a test's witness knows its execution by.
+    seen: Option<Py<PyAny>>,
+    /// By a test's word, the store does not hear of the end.
+    is_store_down: bool,
 }
 
 impl Call {
@@ -177,6 +182,8 @@ impl Call {
             batched: None,
             prior: None,
             unnamed: false,
+            seen: None,
+            is_store_down: false,
         }
     }
 
