@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._core import IdempotencyRecord
 
 _HELPED = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__", "__type_params__")
+_QUEUES = frozenset({"celery", "dramatiq"})
 # What `inspect` takes for the marks of a function: with them a wrapper of a coroutine function is one for it too.
 _FUNCTION_LIKE = ("__code__", "__defaults__", "__kwdefaults__")
 
@@ -58,11 +59,7 @@ def decorate(
         is_bound = isinstance(function, classmethod)
         return type(function)(decorate(function.__func__, manager, lease, options, has_receiver=is_bound))
     name = getattr(function, "__qualname__", repr(function))
-    if not callable(function) or isinstance(function, type):
-        raise ConfigurationError(f"@idempotent decorates functions, and {name} is {_kind(function)}")
-    if is_generator_function(function):
-        problem = f"{name} is a generator, which runs only as far as somebody iterates"
-        raise ConfigurationError(f"{problem}: decorate a function that returns its items in a list")
+    _refuse_what_is_no_function(function, name)
     lint = _Lint(function, name, options, has_receiver)
     rest = {key: value for key, value in options.items() if key not in _Lint.OPTIONS}
     read = read_options(rest, lease)
@@ -84,8 +81,26 @@ def decorate(
     return wrapper
 
 
+def _refuse_what_is_no_function(function: Any, name: str) -> None:
+    if not callable(function) or isinstance(function, type):
+        raise ConfigurationError(f"@idempotent decorates functions, and {name} is {_kind(function)}")
+    if (queue := _queue(function)) is not None:
+        own_name = getattr(function, "__name__", type(function).__name__)
+        problem = f"{own_name} is a task of {queue} already, and its workers would run what is below, unguarded"
+        raise ConfigurationError(f"{problem}: write @idempotent(…) below the decorator of {queue}, right above def")
+    if is_generator_function(function):
+        problem = f"{name} is a generator, which runs only as far as somebody iterates"
+        raise ConfigurationError(f"{problem}: decorate a function that returns its items in a list")
+
+
 def _kind(function: object) -> str:
     return "a class" if isinstance(function, type) else f"of type {type(function).__name__}"
+
+
+def _queue(function: object) -> str | None:
+    """Name the queue whose task a function was made; a task that is wrapped guards none of what a worker runs."""
+    packages = (base.__module__.partition(".")[0] for base in type(function).__mro__)
+    return next((package for package in packages if package in _QUEUES), None)
 
 
 def _wrap(
