@@ -226,12 +226,12 @@ class _Exchange:
             return
         recorder = self._recorder
         if message["type"] == "http.response.start":
-            recorder.status = message["status"]
-            recorder.headers = list(message.get("headers", ()))
+            status = message["status"]
+            recorder.start(status, list(message.get("headers", ())), is_kept=self._policy.keep(status))
         elif message["type"] == "http.response.body":
             is_last = not message.get("more_body", False)
             recorder.add(message.get("body", b""))
-            if not self._policy.keep(recorder.status):
+            if not recorder.is_kept:
                 if is_last:
                     self._held = message  # until it is known how the application ends
                     return
