@@ -275,6 +275,24 @@ async def test_a_body_of_any_size_is_told_from_another(size: int) -> None:
     assert app.runs == 1
 
 
+@pytest.mark.parametrize("where", ["manager", "option"])
+async def test_in_shadow_mode_every_request_runs_and_is_counted(where: str) -> None:
+    manager, app, kinds = AsyncIdempotencyManager(on_event=lambda event: kinds.append(event.kind)), App(), list[str]()
+    middleware = IdempotencyMiddleware(app, manager, **({"shadow": True} if where == "option" else {}))
+    if where == "manager":
+        await ask(middleware)  # an answer that is at hand
+        manager.configure(shadow=True)
+    for body in (b"{}", b"{}", b"other"):
+        assert (await ask(middleware, body)).status == 201
+    stats = await manager.stats()
+    assert (app.runs, stats.duplicates_prevented) == (4 if where == "manager" else 3, 0)
+    assert stats.would_have_prevented >= 1
+    assert "differs" not in kinds  # it answers the same each time
+    if where == "manager":
+        manager.configure(shadow=False)
+        assert (await ask(middleware)).headers["idempotent-replayed"] == "true"
+
+
 async def test_the_default_manager_is_the_one_of_the_moment(manager: IdempotencyManager) -> None:
     await ask(IdempotencyMiddleware(App()))
     assert manager.find_keys_by_signal_id("k")

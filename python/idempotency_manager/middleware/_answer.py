@@ -100,6 +100,16 @@ class Answer:
         plain = {"status": self.status, "headers": headers, "body": _readable(self.body)}
         return plain if self.fingerprint is None else {**plain, "fingerprint": self.fingerprint}
 
+    def __eq__(self, other: object) -> bool:
+        """Compare what a client would get: in shadow mode two executions are."""
+        if not isinstance(other, Answer):
+            return NotImplemented
+        mine, theirs = (self.status, self.body, self.raw_headers), (other.status, other.body, other.raw_headers)
+        return mine == theirs
+
+    def __hash__(self) -> int:
+        return hash((self.status, self.body))
+
     def __repr__(self) -> str:
         """Show what a person asks for first."""
         size = "too large to keep" if self.body is None else f"{len(self.body)} bytes"

@@ -82,8 +82,9 @@ class Claims:
         noted = self._answered.get(name)
         if noted is None or noted.body != body or noted.query != query:
             return None
-        core = (self._manager or get_manager())._core  # noqa: SLF001 - this package's own
-        if not core.is_local():
+        manager = self._manager or get_manager()
+        core = manager._core  # noqa: SLF001 - this package's own
+        if manager.config is not self._config or not core.is_local():
             return None
         found = core.check(noted.key).wait()
         result = found.cached_result
@@ -104,9 +105,11 @@ class Claims:
             query: The request's query.
             body: Its body; None if it is not to be noted.
         """
-        if not (self._manager or get_manager())._core.is_local():  # noqa: SLF001 - this package's own
+        manager = self._manager or get_manager()
+        if not manager._core.is_local():  # noqa: SLF001 - this package's own
             return answer.plain()
-        if body is not None and answer.fingerprint is not None:
+        shadow = manager.config.shadow if self._policy.shadow is None else self._policy.shadow
+        if body is not None and not shadow and answer.fingerprint is not None:
             if len(self._answered) >= _MOST_NOTES:
                 self._answered.clear()
             self._answered[name] = Note(key, query, body, answer.fingerprint)

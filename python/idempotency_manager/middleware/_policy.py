@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         in_doubt_on: tuple[type[BaseException], ...] | None
         not_executed_on: tuple[type[BaseException], ...] | None
         ttl: Duration | None
+        shadow: bool | None
         retry_after: Duration
         documentation: str | None
 
@@ -61,6 +62,7 @@ DEFAULTS: dict[str, Any] = {
     "in_doubt_on": None,
     "not_executed_on": None,
     "ttl": None,
+    "shadow": None,
     "retry_after": 1,
     "documentation": None,
 }
@@ -96,6 +98,7 @@ class Policy:
     in_doubt_on: tuple[type[BaseException], ...] | None
     not_executed_on: tuple[type[BaseException], ...] | None
     ttl: Duration | None
+    shadow: bool | None
     retry_after: int
     documentation: str | None
     call_options: dict[str, Any]
@@ -119,7 +122,7 @@ class Policy:
             object.__setattr__(self, name, value if reader is None else reader(name, value))
         self.longest_plain = self.max_key_length if self.key_pattern is None else -1
         self.shortest_excess = len(str(self.max_body_size))
-        names = ("on_concurrent", "in_doubt_on", "not_executed_on")
+        names = ("on_concurrent", "in_doubt_on", "not_executed_on", "shadow")
         self.call_options = {name: value for name in names if (value := getattr(self, name)) is not None}
         # Now, and not at the first request. Whether `ttl` outlasts a lease only a manager knows.
         read_options({**self.call_options, "on_in_doubt": self.on_in_doubt, "ttl": self.ttl}, timedelta(0))

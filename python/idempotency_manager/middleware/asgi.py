@@ -61,8 +61,8 @@ class IdempotencyMiddleware:
             manager at the time of each request if None.
         **options: See docs/http.md: `methods`, `identity`, `required`, `unquoted_keys`, `key_pattern`,
             `max_key_length`, `max_body_size`, `max_answer_size`, `keep`, `drop_headers`, `on_concurrent`,
-            `on_in_doubt`, `in_doubt_on`, `not_executed_on`, `ttl`, `retry_after`, `documentation`. Functions get the
-            ASGI scope.
+            `on_in_doubt`, `in_doubt_on`, `not_executed_on`, `ttl`, `shadow`, `retry_after`, `documentation`.
+            Functions get the ASGI scope.
 
     Raises:
         ConfigurationError: An option is unknown or can't have its value.
