@@ -74,7 +74,7 @@ class Fault:
         return error is not None and self._died_in is not None and self._follows(error)
 
     def _follows(self, error: BaseException) -> bool:
-        """Tell whether an error is the crash, or what came of it in code that goes on where a process would have ended."""
+        """Tell whether an error is the crash, or came of it in code that goes on where a process would have ended."""
         # An event loop of another thread that has died, and a test client with it, says that it was cancelled or does
         # not run, but not why.
         elsewhere = self._died_in != get_ident() and isinstance(error, RuntimeError | CancelledError)
