@@ -62,6 +62,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     engine::register(module)?;
     fork::register(module)?;
     transaction::register(module)?;
-    module.add_class::<faults::FaultPlan>()?;
+    faults::register(module)?;
     module.add_class::<clock::PyManualClock>()
 }
