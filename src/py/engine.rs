@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::keeper::{Keeper, Roster};
+use super::lint::Lint;
 use super::place::Place;
 use super::rules::{Rules, Settings, SharedRules};
 use super::{errors, fork, runtime};
@@ -23,6 +24,8 @@ pub(super) struct Active {
     pub(super) rules: SharedRules,
     pub(super) owner: Arc<str>,
     pub(super) on_event: Option<Py<PyAny>>,
+    /// One for all settings of an engine.
+    pub(super) lint: Arc<Lint>,
     /// A test's, which sees executions and has faults happen to them.
     pub(super) witness: Option<Py<PyAny>>,
     place: Place,
@@ -96,8 +99,9 @@ impl Engine {
         } else {
             open(&place, &settings, &clock)?
         };
+        let lint = Arc::clone(&before.lint);
         let witness = before.witness.as_ref().map(|witness| witness.clone_ref(policies.py()));
-        let active = Active { witness, ..Active::new(place, store, settings, policies, clock.unbind())? };
+        let active = Active { lint, witness, ..Active::new(place, store, settings, policies, clock.unbind())? };
         let active = Arc::new(active);
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
@@ -206,7 +210,13 @@ impl Active {
         let on_event = object(policies, "on_event")?;
         let rules = Arc::new(Rules::of_settings(&settings, policies)?);
         let on_event = (!on_event.is_none()).then(|| on_event.unbind());
-        Ok(Self { store, settings, rules, owner: owner(), on_event, witness: None, place, clock })
+        let lint = Arc::default();
+        Ok(Self { store, settings, rules, owner: owner(), on_event, lint, witness: None, place, clock })
+    }
+
+    /// Whether the lint wants to see the params of a call of this key.
+    pub(super) fn watches(&self, key: &str) -> bool {
+        self.lint.watches(key) && self.settings.include_params_in_key && self.settings.warn_volatile_after.is_some()
     }
 
     /// The same in a forked child, whose claims are its own.
@@ -222,6 +232,7 @@ impl Active {
             rules: Arc::clone(&self.rules),
             owner: owner(),
             on_event: self.on_event.as_ref().map(|callable| callable.clone_ref(py)),
+            lint: Arc::clone(&self.lint),
             witness: self.witness.as_ref().map(|witness| witness.clone_ref(py)),
             place: self.place.clone(),
             clock: self.clock.clone_ref(py),

@@ -223,9 +223,13 @@ def configuration() -> None:
     assert_type(config, IdempotencyConfig)
     assert_type(config.lease, timedelta)
     assert_type(config.not_executed_on, tuple[type[BaseException], ...])
+    configure(shadow=True, warn_volatile_after=None)
+    assert_type((config.shadow, config.warn_volatile_after), tuple[bool, int | None])
+    assert_type(get_manager().stats().would_have_prevented, int)
     kinds: list[str] = []
     IdempotencyManager(store="memory://", on_event=lambda event: kinds.append(event.kind), clock=ManualClock())
 
+    configure(shadow="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     configure(default_ttl=b"24h")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     configure(lese="30s")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     IdempotencyManager("memory://", on_full="wait")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
