@@ -9,8 +9,10 @@ use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::keeper::{Keeper, Roster};
+use super::meter::Timings;
 use super::place::Place;
 use super::rules::{Rules, Settings, SharedRules};
+use super::tracer::Tracer;
 use super::{errors, fork, runtime};
 use crate::store::faulty::{FaultyStore, Plan};
 use crate::store::sqlite;
@@ -23,6 +25,9 @@ pub(super) struct Active {
     pub(super) rules: SharedRules,
     pub(super) owner: Arc<str>,
     pub(super) on_event: Option<Py<PyAny>>,
+    /// What is measured, once somebody has asked for it; a replay that nobody measures pays for one look at this.
+    pub(super) timings: Option<Arc<Timings>>,
+    pub(super) tracer: Option<Arc<Tracer>>,
     place: Place,
     clock: Py<PyAny>,
 }
@@ -94,7 +99,11 @@ impl Engine {
         } else {
             open(&place, &settings, &clock)?
         };
-        let active = Arc::new(Active::new(place, store, settings, policies, clock.unbind())?);
+        let active = Active::new(place, store, settings, policies, clock.unbind())?;
+        // Looked at last: opening a store lets other threads run.
+        let watched = self.current();
+        let (timings, tracer) = (watched.timings.clone(), watched.tracer.clone());
+        let active = Arc::new(Active { timings, tracer, ..active });
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
         let switched = cleans != before.settings.enable_auto_cleanup;
@@ -114,20 +123,45 @@ impl Engine {
         let before = self.active(py)?;
         let store: Arc<dyn Store> = Arc::new(FaultyStore::new(Arc::clone(&before.store), Arc::clone(plan)));
         fork::enlist_store(&store);
-        let replaced = std::mem::replace(
-            &mut *self.active.write().unwrap_or_else(PoisonError::into_inner),
-            Arc::new(before.on(py, store)),
-        );
+        self.replace(before.on(py, store));
+        Ok(())
+    }
+
+    /// What is measured; from now on, if nobody has asked before.
+    pub(super) fn measure(&self, py: Python<'_>) -> PyResult<Arc<Timings>> {
+        let before = self.active(py)?;
+        if let Some(timings) = &before.timings {
+            return Ok(Arc::clone(timings));
+        }
+        let timings = Arc::<Timings>::default();
+        let store = Arc::clone(&before.store);
+        self.replace(Active { timings: Some(Arc::clone(&timings)), ..before.on(py, store) });
+        Ok(timings)
+    }
+
+    /// Has spans made by this tracer, and by none before it.
+    pub(super) fn trace(&self, py: Python<'_>, tracer: Option<Arc<Tracer>>) -> PyResult<()> {
+        let before = self.active(py)?;
+        self.replace(Active { tracer, ..before.on(py, Arc::clone(&before.store)) });
+        Ok(())
+    }
+
+    fn replace(&self, active: Active) {
+        let replaced =
+            std::mem::replace(&mut *self.active.write().unwrap_or_else(PoisonError::into_inner), Arc::new(active));
         drop(replaced);
         self.version.fetch_add(1, Ordering::AcqRel);
-        Ok(())
     }
 
     /// Shows the collector the listener, unless something else than the manager keeps it.
     pub(super) fn traverse(engine: &Arc<Self>, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match engine.active.try_read() {
             Ok(active) if Arc::strong_count(engine) == 1 && Arc::strong_count(&active) == 1 => {
-                visit.call(&active.on_event)
+                visit.call(&active.on_event)?;
+                match &active.tracer {
+                    Some(tracer) if Arc::strong_count(tracer) == 1 => tracer.traverse(visit),
+                    _ => Ok(()),
+                }
             }
             _ => Ok(()),
         }
@@ -136,7 +170,7 @@ impl Engine {
     /// Tells nobody any more.
     pub(super) fn forget_listener(&self, py: Python<'_>) {
         let before = self.current();
-        let deaf = Active { on_event: None, ..before.on(py, Arc::clone(&before.store)) };
+        let deaf = Active { on_event: None, tracer: None, ..before.on(py, Arc::clone(&before.store)) };
         let replaced =
             std::mem::replace(&mut *self.active.write().unwrap_or_else(PoisonError::into_inner), Arc::new(deaf));
         drop((before, replaced));
@@ -193,12 +227,13 @@ impl Active {
         let on_event = object(policies, "on_event")?;
         let rules = Arc::new(Rules::of_settings(&settings, policies)?);
         let on_event = (!on_event.is_none()).then(|| on_event.unbind());
-        Ok(Self { store, settings, rules, owner: owner(), on_event, place, clock })
+        Ok(Self { store, settings, rules, owner: owner(), on_event, timings: None, tracer: None, place, clock })
     }
 
-    /// The same in a forked child, whose claims are its own.
+    /// The same in a forked child, whose claims are its own, and whose measurements are.
     fn in_child(&self, py: Python<'_>) -> Self {
-        self.on(py, Arc::clone(&self.store))
+        let timings = self.timings.as_ref().map(|_| Arc::default());
+        Self { timings, ..self.on(py, Arc::clone(&self.store)) }
     }
 
     /// The same on another store.
@@ -209,6 +244,8 @@ impl Active {
             rules: Arc::clone(&self.rules),
             owner: owner(),
             on_event: self.on_event.as_ref().map(|callable| callable.clone_ref(py)),
+            timings: self.timings.clone(),
+            tracer: self.tracer.clone(),
             place: self.place.clone(),
             clock: self.clock.clone_ref(py),
         }

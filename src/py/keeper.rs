@@ -285,7 +285,10 @@ impl Engine {
                 Some(due) if due > now => due,
                 Some(_) => {
                     // What could not be cleaned up now is still there the next time; nothing depends on it.
-                    drop(settle(active.store.cleanup_expired()));
+                    let removed = settle(active.store.cleanup_expired());
+                    if let (Ok(removed), Some(timings)) = (removed, &active.timings) {
+                        timings.cleaned(removed);
+                    }
                     now + interval
                 }
                 None => now + interval,

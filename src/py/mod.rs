@@ -28,6 +28,7 @@ mod lines;
 mod log;
 mod manager;
 mod metadata;
+mod meter;
 mod naming;
 mod notify;
 mod objects;
@@ -40,6 +41,7 @@ mod rules;
 mod runtime;
 mod settle;
 mod signature;
+mod tracer;
 mod transaction;
 mod wrapper;
 
@@ -55,6 +57,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     objects::register(module)?;
     manager::register(module)?;
     lines::register(module)?;
+    meter::register(module)?;
+    tracer::register(module)?;
     wrapper::register(module)?;
     module.add_class::<inventory::Inventory>()?;
     engine::register(module)?;

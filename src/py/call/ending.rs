@@ -42,6 +42,7 @@ impl Call {
             }
             Ok(Held::Kept | Held::Lost(_)) => {
                 self.let_go();
+                self.end_span(py, news.map_or("in_doubt", |news| news.told().0), conclusion.error());
                 if let Some(news) = news {
                     notify::news(py, &self.active, self.named.about(self.attempts), news, self.took());
                 }
@@ -79,6 +80,7 @@ impl Call {
         error: &StoreError,
     ) -> Step {
         self.let_go();
+        self.end_span(py, "not_recorded", conclusion.error());
         match (ending, conclusion) {
             (Ending::Complete(..), Conclusion::Return(value)) => {
                 let args = (&*self.named.key, value, error.to_string());
@@ -96,6 +98,7 @@ impl Call {
         record: Option<Box<Record>>,
     ) -> Step {
         self.let_go();
+        self.end_span(py, News::LeaseLost.told().0, conclusion.error());
         notify::news(py, &self.active, self.named.about(self.attempts), News::LeaseLost, self.took());
         match (ending, conclusion) {
             (Ending::Complete(..) | Ending::Release, Conclusion::Return(value)) => {

@@ -1,5 +1,7 @@
 //! What the executor or the reconciler came to.
 
+use std::time::Instant;
+
 use pyo3::prelude::*;
 
 use super::{Call, Conclusion, Stage, Step};
@@ -13,8 +15,10 @@ use crate::store::Ending;
 impl Call {
     /// Goes on with what the executor returned or raised.
     pub(in crate::py) fn executed(&mut self, py: Python<'_>, result: PyResult<Py<PyAny>>) -> Step {
+        self.note_execution(result.is_ok());
         self.leave(py);
         if self.held.is_none() {
+            self.end_span(py, if result.is_ok() { "unprotected" } else { "failed" }, result.as_ref().err());
             return match result {
                 Ok(value) => Step::Return(value),
                 Err(error) => self.raise(error),
@@ -33,7 +37,10 @@ impl Call {
         };
         match result {
             Ok(value) => match outcome::is_not_executed(value.bind(py)) {
-                Ok(true) => Step::Execute,
+                Ok(true) => {
+                    self.executes_since = self.meter.as_ref().map(|_| Instant::now());
+                    Step::Execute
+                }
                 Ok(false) => {
                     self.leave(py);
                     self.keep(py, value, News::Resolved)
@@ -57,8 +64,10 @@ impl Call {
 
     /// Leaves the action in doubt and raises this.
     pub(in crate::py) fn doubt(&mut self, py: Python<'_>, error: PyErr) -> Step {
+        self.note_execution(false);
         self.leave(py);
         if self.held.is_none() {
+            self.end_span(py, "failed", Some(&error));
             return self.raise(error);
         }
         self.in_doubt(py, error)

@@ -22,6 +22,7 @@ impl Call {
             return self.give(py, Conclusion::Cancelled);
         }
         if !self.rules.waits {
+            self.note_refusal();
             return self.look_up(py, Lookup::AlreadyInProgress);
         }
         let now = Instant::now();

@@ -15,6 +15,7 @@ use crate::py::coroutine::Coroutine;
 use crate::py::engine::Active;
 use crate::py::familiar::Familiar;
 use crate::py::log::About;
+use crate::py::meter::Meter;
 use crate::py::signature::{Plan, Signature};
 use crate::py::{naming, notify, objects};
 use crate::store::{ClaimRequest, Claimed, Reply};
@@ -69,6 +70,8 @@ impl Wrapper {
     ) -> PyResult<Answered> {
         let active = &*resolved.active;
         let request = self.request(resolved, &asked);
+        let meter = resolved.meter.as_ref();
+        let timed = meter.and_then(Meter::ask);
         let claimed = if self.is_async { active.store.replay(&request) } else { Some(active.store.claim(&request)) };
         if let Some(Reply::Ready(Ok(Claimed::Replay { result, attempts }))) = &claimed {
             let about = About {
@@ -78,14 +81,20 @@ impl Wrapper {
                 target: &self.target,
                 attempts: *attempts,
             };
+            if let Some((meter, timed)) = meter.zip(timed) {
+                meter.answered(timed);
+            }
             if let Some(value) = Self::load(py, resolved, result, familiar.ok())? {
-                notify::replayed(py, active, about, None);
+                notify::replayed(py, active, about, meter, None);
                 if let Err(buffer) = familiar {
                     resolved.familiars.remember(buffer, asked.key, *asked.digest);
                 }
                 let value = if self.is_async { Coroutine::replay(py, value)? } else { value };
                 return Ok(Answered::Replayed(value));
             }
+        }
+        if let (None, Some(meter)) = (&claimed, meter) {
+            meter.not_asked();
         }
         let named = Named {
             key: asked.key.into(),
@@ -96,7 +105,7 @@ impl Wrapper {
             params: asked.params,
             context: None,
         };
-        Ok(Answered::NotYet(named, claimed))
+        Ok(Answered::NotYet(named, claimed.map(|reply| (reply, timed))))
     }
 
     pub(super) fn load(
