@@ -63,9 +63,14 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Whether it refuses further calls.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// What a new call runs on; an error once closed.
     pub(super) fn active(&self, py: Python<'_>) -> PyResult<Arc<Active>> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return Err(errors::exception(
                 py,
                 "IdempotencyError",

@@ -149,6 +149,11 @@ impl Core {
         py.detach(|| self.engine.current().store.let_go());
     }
 
+    /// Whether it refuses further calls.
+    fn is_closed(&self) -> bool {
+        self.engine.is_closed()
+    }
+
     /// Ends the background thread and refuses further calls.
     fn close(&self) {
         self.engine.close();

@@ -73,16 +73,28 @@ pub(super) fn replayed(
     meter: Option<&Meter>,
     waited_since: Option<Instant>,
 ) {
+    note_replay(py, active, about, meter, waited_since);
+    let (replayed, level, text) = REPLAYED;
+    let kind = if waited_since.is_some() { "waited" } else { replayed };
+    let took = waited_since.map(|since| since.elapsed());
+    tell(py, active, about, (kind, level, text), took, || record(py, active, about.key));
+}
+
+/// Has a replay counted, and noted on the span that is current.
+#[inline]
+pub(super) fn note_replay(
+    py: Python<'_>,
+    active: &Active,
+    about: About<'_>,
+    meter: Option<&Meter>,
+    waited_since: Option<Instant>,
+) {
     if let Some(meter) = meter {
         meter.replayed();
     }
     if let Some(tracer) = &active.tracer {
         tracer.replayed(py, about, waited_since.map(|since| since.elapsed().as_secs_f64()));
     }
-    let (replayed, level, text) = REPLAYED;
-    let kind = if waited_since.is_some() { "waited" } else { replayed };
-    let took = waited_since.map(|since| since.elapsed());
-    tell(py, active, about, (kind, level, text), took, || record(py, active, about.key));
 }
 
 /// Tells of live records that were dropped to make room for a key.

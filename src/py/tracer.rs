@@ -2,15 +2,19 @@
 //! where a span is current that is recorded.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use parking_lot::Mutex;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::engine::Active;
 use super::log::About;
 use super::manager::Core;
+use super::meter::Meter;
 
 /// Where `OpenTelemetry` keeps the current span: a dict in a context variable.
 struct Current {
@@ -103,6 +107,49 @@ impl Span {
     }
 }
 
+/// An execution that another than a [`Call`](super::call::Call) drives: measured, and with a span, where somebody has asked
+/// for it.
+#[pyclass(frozen, module = "idempotency_manager._core")]
+pub(super) struct Watched {
+    meter: Option<Meter>,
+    since: Instant,
+    span: Mutex<Option<Span>>,
+}
+
+impl Watched {
+    /// Begins to watch, if anybody has asked for it.
+    pub(super) fn begin(py: Python<'_>, active: &Active, about: About<'_>, reconciles: bool) -> Option<Self> {
+        let meter = active.meter(&about.action_type.into()).filter(|_| !reconciles);
+        let span = active.tracer.as_ref().and_then(|tracer| tracer.begin(py, about, reconciles));
+        let watches = meter.is_some() || span.is_some();
+        watches.then(|| Self { meter, since: Instant::now(), span: Mutex::new(span) })
+    }
+}
+
+#[pymethods]
+impl Watched {
+    /// The executor has ended.
+    fn leave(&self, py: Python<'_>, with_a_result: bool) {
+        if let Some(meter) = &self.meter {
+            meter.executed(self.since.elapsed(), with_a_result);
+        }
+        let span = self.span.lock().take();
+        if let Some(span) = span {
+            span.leave(py);
+            *self.span.lock() = Some(span);
+        }
+    }
+
+    /// What became of the execution is known.
+    #[pyo3(signature = (outcome, error))]
+    fn end(&self, py: Python<'_>, outcome: &str, error: Option<Bound<'_, PyAny>>) {
+        let span = self.span.lock().take();
+        if let Some(span) = span {
+            span.end(py, outcome, error.map(PyErr::from_value).as_ref());
+        }
+    }
+}
+
 /// Has this object make spans of a manager's executions; `None` ends it. `current`: the context variable, the name and the
 /// class of silent spans by which it is known whether a recorded span is current.
 #[pyfunction]
@@ -125,5 +172,6 @@ fn trace(
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Watched>()?;
     module.add_function(wrap_pyfunction!(trace, module)?)
 }

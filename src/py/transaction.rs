@@ -16,6 +16,7 @@ use super::naming;
 use super::notify::{self, News};
 use super::objects::PyRecord;
 use super::outcome;
+use super::tracer::Watched;
 use crate::core::clock::{Span, Timestamp};
 use crate::core::machine::{Decision, Request, decide};
 use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record, Status};
@@ -217,6 +218,14 @@ fn enter_execution(py: Python<'_>, key: &str, attempts: u32, lease: u64) -> PyRe
     Execution::enter_in_transaction(py, key, attempts, Span::from_micros(lease))
 }
 
+/// Watches an execution of a manager's, where somebody has asked for it.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "an argument that is made of a Python object belongs to the call")]
+fn watch_execution(core: &Bound<'_, Core>, named: Names, attempts: u32, reconciles: bool) -> Option<Watched> {
+    let active = core.get().engine.current();
+    Watched::begin(core.py(), &active, named.about(attempts), reconciles)
+}
+
 /// Ends what `enter_execution` began.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "an argument that is made of a Python object belongs to the call")]
@@ -245,6 +254,10 @@ fn tell(
         other => return Err(PyValueError::new_err(format!("no event is {other:?}"))),
     };
     let active = core.get().engine.current();
+    if kind == notify::REPLAYED.0 {
+        let meter = active.meter(&named.about(attempts).action_type.into());
+        notify::note_replay(core.py(), &active, named.about(attempts), meter.as_ref(), None);
+    }
     notify::tell(core.py(), &active, named.about(attempts), told, took.map(Duration::from_micros), || Ok(record));
     Ok(())
 }
@@ -282,6 +295,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(claim_owner, module)?)?;
     module.add_function(wrap_pyfunction!(enter_execution, module)?)?;
     module.add_function(wrap_pyfunction!(leave_execution, module)?)?;
+    module.add_function(wrap_pyfunction!(watch_execution, module)?)?;
     module.add_function(wrap_pyfunction!(tell, module)?)?;
     module.add_function(wrap_pyfunction!(warn, module)?)
 }
