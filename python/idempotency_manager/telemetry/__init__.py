@@ -1,4 +1,4 @@
-"""What a manager says of itself to those who watch it: readings, alerts, and the files of a dashboard and of alert rules.
+"""What a manager says of itself to those who watch it: readings, alerts, the files of a dashboard and of alert rules.
 
 The exporters are modules of their own, each with an extra of its own: `telemetry.prometheus`, `telemetry.otel` and
 `telemetry.datadog`. What is here needs no other package.

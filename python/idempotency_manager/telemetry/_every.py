@@ -49,14 +49,12 @@ class Reporter:
         _RUNNING.add(self)
 
     def close(self) -> None:
-        """Send one last reading and end the thread; close the reporter before its manager, or there is nothing to read."""
+        """Send one last reading and end the thread. Close it before its manager, or there is nothing to read."""
         self._end(None)
 
     def _begin(self) -> None:
         self._ends = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(self._ends,), name="idempotency-telemetry", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, args=(self._ends,), name="idempotency-telemetry", daemon=True)
         self._thread.start()
 
     def _begin_anew(self) -> None:
@@ -86,7 +84,7 @@ class Reporter:
             return
         try:
             self._send(reading)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged with its traceback, and the callable is called again
             _LOG.exception("telemetry: %r raised, and is called again in %s s", self._send, self._seconds)
 
     def __enter__(self) -> Self:

@@ -141,7 +141,7 @@ _COUNTERS = (
 
 
 class _Watched:
-    """A manager that is observed. A reading serves each instrument once: one that comes again begins a new collection."""
+    """A manager that is observed. A reading serves each instrument once; whoever comes again begins anew."""
 
     def __init__(self, manager: Manager, attributes: Mapping[str, str]) -> None:
         self.manager = manager

@@ -25,6 +25,7 @@ def current_span_place() -> tuple[ContextVar[Context], str, type[NonRecordingSpa
     None where this OpenTelemetry keeps it elsewhere: each replay asks then.
     """
     from contextvars import ContextVar  # noqa: PLC0415 - a check of what is found
+
     from opentelemetry.trace import propagation  # noqa: PLC0415 - likewise
 
     runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
@@ -57,7 +58,8 @@ class SpanMaker:
         names = {**self._attributes, "idempotency.action": action, "idempotency.target": target}
         if self._tracer is None:
             return RunningSpan(None, names, None if reconciles else self._durations)
-        more = {"idempotency.key": key, "idempotency.signal_id": signal_id, "idempotency.attempt": attempt}
+        more: dict[str, str | int] = {"idempotency.key": key, "idempotency.signal_id": signal_id}
+        more["idempotency.attempt"] = attempt
         if reconciles:
             more["idempotency.reconciles"] = True
         span = self._tracer.start_span(f"{action} {target}", attributes={**names, **more})
@@ -83,7 +85,7 @@ class SpanMaker:
 class RunningSpan:
     """The span of one execution; the current one until `leave`."""
 
-    __slots__ = ("_began", "_durations", "_names", "_span", "_took", "_token")
+    __slots__ = ("_began", "_durations", "_names", "_span", "_token", "_took")
 
     def __init__(self, span: Span | None, names: dict[str, str], durations: Histogram | None) -> None:
         self._span = span

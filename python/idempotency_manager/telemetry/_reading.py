@@ -66,17 +66,18 @@ class Timings:
     """What this process has measured of a manager since the first reading of it, or since it was forked.
 
     Attributes:
-        claims: From the question for the right to execute to the store's answer; a wait for another caller that is at it is
-            none of it, each question after such a wait is one. In a batch it is the round trip that claimed them all.
-            Of claims that the memory store answers, the first 1,024 are timed, and then every 64th, which counts for 64.
+        claims: From the question for the right to execute to the store's answer; a wait for another caller that is at
+            it is none of it, each question after such a wait is one. In a batch it is the round trip that claimed them
+            all. Of claims that the memory store answers, the first 1,024 are timed, and then every 64th, which counts
+            for 64.
         executions: From the beginning of an executor to its end, whatever it ended with.
         replays: Calls that were answered from a record.
-        time_saved: What those would have taken: each counts with the mean time, as of then, that executions of its action
-            type with a result have taken in this process; nothing, if there was none yet.
-        duplicates_prevented: The replays, and what `check_executed` found, and callers that were turned away while another
-            was at it.
-        expired_cleaned: Expired records that this process has removed from a store that does not count them itself as they
-            are met.
+        time_saved: What those would have taken: each counts with the mean time, as of then, that executions of its
+            action type with a result have taken in this process; nothing, if there was none yet.
+        duplicates_prevented: The replays, and what `check_executed` found, and callers that were turned away while
+            another was at it.
+        expired_cleaned: Expired records that this process has removed from a store that does not count them itself as
+            they are met.
     """
 
     claims: Histogram

@@ -10,7 +10,7 @@ from ._extra import missing_extra
 from ._reading import is_local, scheme_of
 
 try:
-    from datadog.dogstatsd import statsd as default_client
+    from datadog.dogstatsd.base import statsd as default_client
 except ModuleNotFoundError as missing:
     raise missing_extra("idempotency_manager.telemetry.datadog", "datadog", missing) from missing
 
@@ -19,7 +19,7 @@ from idempotency_manager._default import get_manager
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from datadog.dogstatsd import DogStatsd
+    from datadog.dogstatsd.base import DogStatsd
 
     from idempotency_manager import AsyncIdempotencyManager, Duration, IdempotencyManager
 
@@ -40,8 +40,8 @@ def report(
 
     Gauges: `idempotency.cache.size` (records), `idempotency.cache.hit_rate` and `idempotency.cache.utilization`
     (percent), `idempotency.in_doubt` (records). Counts, of what has come since the last time:
-    `idempotency.duplicates.prevented` and `idempotency.expired_cleaned`, both of this process alone, so that the sum over
-    processes that share a store is right.
+    `idempotency.duplicates.prevented` and `idempotency.expired_cleaned`, both of this process alone, so that the sum
+    over processes that share a store is right.
 
     Args:
         manager: Of either kind; by default the default manager, as it is now.
@@ -82,7 +82,7 @@ class _Sender:
         self._client.gauge("idempotency.in_doubt", stats.in_doubt, tags=self._tags)
         prevented = timings.duplicates_prevented
         self._count("idempotency.duplicates.prevented", prevented - self._prevented)
-        # The memory store removes much as it is met, and counts it; what a shared one counts, all who share it have done.
+        # The memory store counts what it removes as it is met, too; what a shared one counts, any process has done.
         cleaned = stats.expired_cleaned if self._local else timings.expired_cleaned
         before = cleaned if self._cleaned is None else self._cleaned
         self._count("idempotency.expired_cleaned", cleaned - before if cleaned >= before else cleaned)

@@ -65,7 +65,7 @@ class IdempotencyCollector:
         return _Families().all()
 
     def collect(self) -> Iterator[Metric]:
-        """Read every manager. One whose store is out of reach has `idempotency_up` 0 and what this process has measured."""
+        """Read every manager. Of one whose store is out of reach, `idempotency_up` is 0; its timings are there."""
         families = _Families()
         for name, given in self._managers.items():
             manager = get_manager() if given is None else given
