@@ -38,6 +38,7 @@ TOPICS = (
     "redis_tasks",
     "postgres_calls",
     "postgres_tasks",
+    "telemetry",
 )
 DISTRIBUTIONS = (
     "idempotency-manager",
@@ -53,6 +54,9 @@ DISTRIBUTIONS = (
     "hiredis",
     "psycopg",
     "psycopg-pool",
+    "prometheus-client",
+    "opentelemetry-sdk",
+    "datadog",
 )
 ROUNDS, QUICK_ROUNDS = 15, 3
 

@@ -66,7 +66,7 @@ impl Histogram {
 pub struct Mean {
     times: AtomicU64,
     nanos: AtomicU64,
-    mean: AtomicU64,
+    now: AtomicU64,
 }
 
 impl Mean {
@@ -75,12 +75,12 @@ impl Mean {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let sum = self.nanos.fetch_add(nanos, Ordering::Relaxed).wrapping_add(nanos);
         let times = self.times.fetch_add(1, Ordering::Relaxed) + 1;
-        self.mean.store(sum / times, Ordering::Relaxed);
+        self.now.store(sum / times, Ordering::Relaxed);
     }
 
     /// The mean in nanoseconds; nothing as long as nothing was added.
     pub fn nanos(&self) -> u64 {
-        self.mean.load(Ordering::Relaxed)
+        self.now.load(Ordering::Relaxed)
     }
 }
 

@@ -74,8 +74,8 @@ def _in_doubt(stats: IdempotencyStats) -> Alert | None:
         return None
     what = "action is" if stats.in_doubt == 1 else "actions are"
     message = (
-        f"{stats.in_doubt} {what} in doubt: begun, never finished. Look at the outside world, then resolve_in_doubt with "
-        "the result or with not_executed=True; `idempotency doubts` lists them"
+        f"{stats.in_doubt} {what} in doubt: begun, never finished. Look at the outside world, then resolve_in_doubt "
+        "with the result or with not_executed=True; `idempotency doubts` lists them"
     )
     return Alert("IdempotencyInDoubt", Severity.CRITICAL, float(stats.in_doubt), 0.0, message)
 
@@ -85,8 +85,9 @@ def _nearly_full(cache_info: CacheInfo) -> Alert | None:
     if used <= MAX_UTILIZATION:
         return None
     message = (
-        f"{used:.1f} % of the room for {cache_info.max_size} records is used: once it is full, live records are evicted "
-        '(their actions may run again) or new ones refused (on_full="raise"). Raise max_cache_size or lower the ttl'
+        f"{used:.1f} % of the room for {cache_info.max_size} records is used: once it is full, live records are "
+        'evicted (their actions may run again) or new ones refused (on_full="raise"). Raise max_cache_size or '
+        "lower the ttl"
     )
     return Alert("IdempotencyNearlyFull", Severity.WARNING, used, MAX_UTILIZATION, message)
 
@@ -96,7 +97,8 @@ def _low_hit_rate(stats: IdempotencyStats) -> Alert | None:
     if lookups <= MIN_LOOKUPS or stats.hit_rate >= MIN_HIT_RATE:
         return None
     message = (
-        f"{stats.hit_rate:.1f} % of {lookups} look-ups found a result. Where retries are expected, their keys may differ "
-        "from call to call: look for a timestamp or a random id among the params; `idempotency explain` compares keys"
+        f"{stats.hit_rate:.1f} % of {lookups} look-ups found a result. Where retries are expected, their keys may "
+        "differ from call to call: look for a timestamp or a random id in the params; `idempotency explain` compares "
+        "two keys"
     )
     return Alert("IdempotencyLowHitRate", Severity.INFO, stats.hit_rate, MIN_HIT_RATE, message)
