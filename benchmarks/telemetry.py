@@ -30,14 +30,14 @@ LIMIT = Target(1.1)
 INTERVAL = "1s"
 
 CAPTION = (
-    "f(…) of topic 2, same objects, each contender with a manager of its own. Prometheus: one scrape before each round. "
+    "f(…) of topic 2, same objects, each contender with a manager of its own. Prometheus: a scrape before each round. "
     "The callable and DogStatsD: every second, the latter to a UDP socket of this process. OpenTelemetry: metrics and "
     "spans, collected before each round. Inside a recorded span every replay adds an event to it, through "
     "OpenTelemetry's SDK: that is the SDK's time, and has no aim."
 )
 
 Exporter = Callable[[ExitStack, IdempotencyManager], Callable[[Batch], Batch]]
-"""Turns itself on for a manager; what it returns turns a batch into what is measured, before each round."""
+"""Turns itself on for a manager; what it returns turns a batch into what is measured, before a round."""
 
 
 def run(options: Options) -> list[Table]:
