@@ -13,7 +13,7 @@ fi
 # Every test is in one part: what the first three name, the fourth leaves out.
 away=() # servers that go away, hang, refuse
 servers=(tests/postgres tests/servers)
-processes=(tests/cli)
+processes=(tests/cli tests/integration/faults)
 for file in tests/integration/test_*.py; do
     case $file in
         *test_server_*) away+=("$file") ;;

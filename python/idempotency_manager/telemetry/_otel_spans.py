@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
-from opentelemetry.trace import NonRecordingSpan, Status, StatusCode, get_current_span, get_tracer, set_span_in_context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Status,
+    StatusCode,
+    get_current_span,
+    get_tracer,
+    propagation,
+    set_span_in_context,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextvars import ContextVar, Token
+    from contextvars import Token
 
     from opentelemetry.context import Context
     from opentelemetry.metrics import Histogram
@@ -24,10 +34,6 @@ def current_span_place() -> tuple[ContextVar[Context], str, type[NonRecordingSpa
 
     None where this OpenTelemetry keeps it elsewhere: each replay asks then.
     """
-    from contextvars import ContextVar  # noqa: PLC0415 - a check of what is found
-
-    from opentelemetry.trace import propagation  # noqa: PLC0415 - likewise
-
     runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
     variable = getattr(runtime, "_current_context", None)
     name = getattr(propagation, "_SPAN_KEY", None)
@@ -101,9 +107,11 @@ class RunningSpan:
         """The executor has ended."""
         self._took = time.perf_counter() - self._began
         token, self._token = self._token, None
-        # In another context, as of a coroutine that is closed from elsewhere, there is nothing to go back to.
-        if token is not None and get_current_span() is self._span:
-            otel_context.detach(token)
+        if token is not None:
+            # In another context, as of a coroutine that is closed from elsewhere, there is nothing to go back to;
+            # OpenTelemetry's own `detach` would log that as an error.
+            with suppress(ValueError):
+                token.var.reset(token)
 
     def end(self, outcome: str, error: BaseException | None) -> None:
         """What became of the execution is known."""
