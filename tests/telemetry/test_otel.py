@@ -23,7 +23,7 @@ from idempotency_manager.telemetry.otel import instrument
 from idempotency_manager.testing import FaultPlan, inject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from opentelemetry.trace import Tracer
 
@@ -244,7 +244,7 @@ def test_a_claim_block_is_a_span(traced: IdempotencyManager, observed: Observed)
     with traced.claim(CARD) as attempt:
         inside = get_current_span()
         attempt.complete("done")
-    assert inside.get_span_context().span_id == observed.span("create_card trello").context.span_id  # type: ignore[union-attr]
+    assert inside.get_span_context().span_id == observed.span("create_card trello").context.span_id
 
 
 def test_an_execution_in_a_transaction_is_a_span_and_its_replay_an_event(
@@ -296,7 +296,7 @@ def test_a_coroutine_that_nobody_resumes_ends_its_span(manager: IdempotencyManag
     instrument(manager, tracer_provider=observed.tracers, meter_provider=observed.meters)
 
     class Once:
-        def __await__(self) -> Iterator[None]:
+        def __await__(self) -> Generator[None, None, None]:
             yield
 
     async def never() -> None:
