@@ -28,6 +28,8 @@ pub(super) struct Active {
     /// What is measured, once somebody has asked for it; a replay that nobody measures pays for one look at this.
     pub(super) timings: Option<Arc<Timings>>,
     pub(super) tracer: Option<Arc<Tracer>>,
+    /// A test's, which sees executions and has faults happen to them.
+    pub(super) witness: Option<Py<PyAny>>,
     place: Place,
     clock: Py<PyAny>,
 }
@@ -104,11 +106,12 @@ impl Engine {
         } else {
             open(&place, &settings, &clock)?
         };
-        let active = Active::new(place, store, settings, policies, clock.unbind())?;
+        let made = Active::new(place, store, settings, policies, clock.unbind())?;
         // Looked at last: opening a store lets other threads run.
         let watched = self.current();
+        let witness = watched.witness.as_ref().map(|witness| witness.clone_ref(policies.py()));
         let (timings, tracer) = (watched.timings.clone(), watched.tracer.clone());
-        let active = Arc::new(Active { timings, tracer, ..active });
+        let active = Arc::new(Active { timings, tracer, witness, ..made });
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
         let switched = cleans != before.settings.enable_auto_cleanup;
@@ -151,6 +154,13 @@ impl Engine {
         Ok(())
     }
 
+    /// Has a test's witness see the executions of the calls that follow, or nobody any more.
+    pub(super) fn observe(&self, py: Python<'_>, witness: Option<Py<PyAny>>) {
+        let before = self.current();
+        self.replace(Active { witness, ..before.on(py, Arc::clone(&before.store)) });
+    }
+
+    /// Has the calls that follow go by this.
     fn replace(&self, active: Active) {
         let replaced =
             std::mem::replace(&mut *self.active.write().unwrap_or_else(PoisonError::into_inner), Arc::new(active));
@@ -232,7 +242,18 @@ impl Active {
         let on_event = object(policies, "on_event")?;
         let rules = Arc::new(Rules::of_settings(&settings, policies)?);
         let on_event = (!on_event.is_none()).then(|| on_event.unbind());
-        Ok(Self { store, settings, rules, owner: owner(), on_event, timings: None, tracer: None, place, clock })
+        Ok(Self {
+            store,
+            settings,
+            rules,
+            owner: owner(),
+            on_event,
+            timings: None,
+            tracer: None,
+            witness: None,
+            place,
+            clock,
+        })
     }
 
     /// The same in a forked child, whose claims are its own, and whose measurements are.
@@ -251,6 +272,7 @@ impl Active {
             on_event: self.on_event.as_ref().map(|callable| callable.clone_ref(py)),
             timings: self.timings.clone(),
             tracer: self.tracer.clone(),
+            witness: self.witness.as_ref().map(|witness| witness.clone_ref(py)),
             place: self.place.clone(),
             clock: self.clock.clone_ref(py),
         }

@@ -78,6 +78,16 @@ pub(super) fn replayed(
     let kind = if waited_since.is_some() { "waited" } else { replayed };
     let took = waited_since.map(|since| since.elapsed());
     tell(py, active, about, (kind, level, text), took, || record(py, active, about.key));
+    if let Some(witness) = &active.witness {
+        heard(py, witness, witness.call_method1(py, "replayed", (about.key,)));
+    }
+}
+
+/// What a test's witness raises at news is reported as unraisable: what it was told of has happened.
+pub(super) fn heard(py: Python<'_>, witness: &Py<PyAny>, answer: PyResult<Py<PyAny>>) {
+    if let Err(error) = answer {
+        error.write_unraisable(py, Some(witness.bind(py)));
+    }
 }
 
 /// Has a replay counted, and noted on the span that is current.

@@ -254,11 +254,15 @@ fn tell(
         other => return Err(PyValueError::new_err(format!("no event is {other:?}"))),
     };
     let active = core.get().engine.current();
+    let (py, about) = (core.py(), named.about(attempts));
     if kind == notify::REPLAYED.0 {
-        let meter = active.meter(&named.about(attempts).action_type.into());
-        notify::note_replay(core.py(), &active, named.about(attempts), meter.as_ref(), None);
+        notify::note_replay(py, &active, about, active.meter(&about.action_type.into()).as_ref(), None);
     }
-    notify::tell(core.py(), &active, named.about(attempts), told, took.map(Duration::from_micros), || Ok(record));
+    if let Some(witness) = &active.witness {
+        let named = (about.key, about.signal_id, about.action_type, about.target);
+        notify::heard(py, witness, witness.call_method1(py, "told", (kind, named)));
+    }
+    notify::tell(py, &active, about, told, took.map(Duration::from_micros), || Ok(record));
     Ok(())
 }
 

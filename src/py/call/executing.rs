@@ -16,6 +16,9 @@ impl Call {
     /// Goes on with what the executor returned or raised.
     pub(in crate::py) fn executed(&mut self, py: Python<'_>, result: PyResult<Py<PyAny>>) -> Step {
         self.note_execution(result.is_ok());
+        if let Some(death) = self.witness_end(py, &result) {
+            return death;
+        }
         self.leave(py);
         if self.held.is_none() {
             self.end_span(py, if result.is_ok() { "unprotected" } else { "failed" }, result.as_ref().err());
@@ -39,7 +42,7 @@ impl Call {
             Ok(value) => match outcome::is_not_executed(value.bind(py)) {
                 Ok(true) => {
                     self.executes_since = self.meter.as_ref().map(|_| Instant::now());
-                    Step::Execute
+                    self.execute(py)
                 }
                 Ok(false) => {
                     self.leave(py);
