@@ -40,6 +40,7 @@ TOPICS = (
     "postgres_calls",
     "postgres_tasks",
     "telemetry",
+    "asgi_request",
 )
 PEERS = (
     "orjson",
@@ -57,6 +58,7 @@ PEERS = (
     "prometheus-client",
     "opentelemetry-sdk",
     "datadog",
+    "asgi-idempotency-header",
 )
 ROUNDS, QUICK_ROUNDS = 15, 3
 ROOT = Path(__file__).parents[1]

@@ -8,3 +8,4 @@ pub mod imprint;
 pub mod machine;
 pub mod record;
 pub mod timings;
+pub mod volatile;

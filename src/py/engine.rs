@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::keeper::{Keeper, Roster};
+use super::lint::Lint;
 use super::meter::Timings;
 use super::place::Place;
 use super::rules::{Rules, Settings, SharedRules};
@@ -28,6 +29,8 @@ pub(super) struct Active {
     /// What is measured, once somebody has asked for it; a replay that nobody measures pays for one look at this.
     pub(super) timings: Option<Arc<Timings>>,
     pub(super) tracer: Option<Arc<Tracer>>,
+    /// One for all settings of an engine.
+    pub(super) lint: Arc<Lint>,
     /// A test's, which sees executions and has faults happen to them.
     pub(super) witness: Option<Py<PyAny>>,
     place: Place,
@@ -109,9 +112,10 @@ impl Engine {
         let made = Active::new(place, store, settings, policies, clock.unbind())?;
         // Looked at last: opening a store lets other threads run.
         let watched = self.current();
+        let lint = Arc::clone(&watched.lint);
         let witness = watched.witness.as_ref().map(|witness| witness.clone_ref(policies.py()));
         let (timings, tracer) = (watched.timings.clone(), watched.tracer.clone());
-        let active = Arc::new(Active { timings, tracer, witness, ..made });
+        let active = Arc::new(Active { timings, tracer, lint, witness, ..made });
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
         let switched = cleans != before.settings.enable_auto_cleanup;
@@ -250,10 +254,16 @@ impl Active {
             on_event,
             timings: None,
             tracer: None,
+            lint: Arc::default(),
             witness: None,
             place,
             clock,
         })
+    }
+
+    /// Whether the lint wants to see the params of a call of this key.
+    pub(super) fn watches(&self, key: &str) -> bool {
+        self.lint.watches(key) && self.settings.include_params_in_key && self.settings.warn_volatile_after.is_some()
     }
 
     /// The same in a forked child, whose claims are its own, and whose measurements are.
@@ -272,6 +282,7 @@ impl Active {
             on_event: self.on_event.as_ref().map(|callable| callable.clone_ref(py)),
             timings: self.timings.clone(),
             tracer: self.tracer.clone(),
+            lint: Arc::clone(&self.lint),
             witness: self.witness.as_ref().map(|witness| witness.clone_ref(py)),
             place: self.place.clone(),
             clock: self.clock.clone_ref(py),

@@ -83,8 +83,7 @@ impl Core {
 
     fn call(&self, py: Python<'_>, action: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Call> {
         let (active, rules) = self.rules(py, options)?;
-        let named = naming::of_action(&active, action)?;
-        Ok(Call::new(Arc::clone(&self.engine), active, rules, named))
+        Call::of_action(&self.engine, &active, &rules, action)
     }
 
     /// The result as it is stored, for a verb that stores one by hand.

@@ -25,6 +25,7 @@ mod fork;
 mod inventory;
 mod keeper;
 mod lines;
+mod lint;
 mod log;
 mod manager;
 mod metadata;
@@ -59,6 +60,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     lines::register(module)?;
     meter::register(module)?;
     tracer::register(module)?;
+    lint::register(module)?;
     wrapper::register(module)?;
     module.add_class::<inventory::Inventory>()?;
     engine::register(module)?;

@@ -107,6 +107,11 @@ pub(super) fn note_replay(
     }
 }
 
+/// Tells of what would have happened, or been another way, without shadow mode.
+pub(super) fn shadowed(py: Python<'_>, active: &Active, about: About<'_>, told: Told) {
+    tell(py, active, about, told, None, || record(py, active, about.key));
+}
+
 /// Tells of live records that were dropped to make room for a key.
 pub(super) fn evicted(py: Python<'_>, active: &Active, about: About<'_>, count: usize) {
     let text = format!(

@@ -140,7 +140,7 @@ type Fields<'py> = (String, String, String, String, Bound<'py, PyBytes>, Option<
 fn name_action<'py>(core: &Bound<'py, Core>, action: &Bound<'py, PyAny>) -> PyResult<Fields<'py>> {
     let py = action.py();
     let named = naming::of_action(&*core.get().engine.active(py)?, action)?;
-    let Named { key, signal_id, action_type, target, fingerprint, params, context } = named;
+    let Named { key, signal_id, action_type, target, fingerprint, params, context, .. } = named;
     let text = |json: Option<std::sync::Arc<[u8]>>| json.map(|json| String::from_utf8(json.to_vec())).transpose();
     Ok((
         key.as_ref().into(),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
-use super::{Call, Conclusion, Stage, Step};
+use super::{Call, Conclusion, Stage, Step, is_interruption};
 use crate::core::record::Payload;
 use crate::py::errors;
 use crate::py::log::{self, Level};
@@ -21,6 +21,9 @@ impl Call {
         }
         self.leave(py);
         if self.held.is_none() {
+            if self.rules.shadow {
+                return self.executed_in_shadow(py, result);
+            }
             self.end_span(py, if result.is_ok() { "unprotected" } else { "failed" }, result.as_ref().err());
             return match result {
                 Ok(value) => Step::Return(value),
@@ -62,6 +65,9 @@ impl Call {
     /// Gives the claim back without having executed.
     pub(in crate::py) fn release(&mut self, py: Python<'_>) -> Step {
         self.leave(py);
+        if self.held.is_none() {
+            return self.give(py, Conclusion::Return(py.None()));
+        }
         self.end(py, Ending::Release, Conclusion::Return(py.None()), Some(News::Released))
     }
 
@@ -69,6 +75,9 @@ impl Call {
     pub(in crate::py) fn doubt(&mut self, py: Python<'_>, error: PyErr) -> Step {
         self.note_execution(false);
         self.leave(py);
+        if self.rules.shadow && !is_interruption(py, &error) {
+            return self.doubt_in_shadow(py, &error);
+        }
         if self.held.is_none() {
             self.end_span(py, "failed", Some(&error));
             return self.raise(error);
@@ -85,6 +94,10 @@ impl Call {
                 (payload, Conclusion::Return(value))
             }
             // The effect has happened: an encoding that was interrupted must not undo the record of it.
+            Err(error) if self.rules.shadow && !is_interruption(py, &error) => {
+                self.complain(py, &format!("executed, but the result could not be encoded ({error})"));
+                (Payload::Unavailable, Conclusion::Return(value))
+            }
             Err(error) => (Payload::Unavailable, Conclusion::Raise(error)),
         };
         self.end(py, Ending::Complete(payload, self.rules.ttl), conclusion, Some(news))
@@ -98,15 +111,19 @@ impl Call {
                 let ending = Ending::Fail(failure, self.rules.ttl);
                 self.end(py, ending, Conclusion::Raise(error), Some(News::Failed))
             }
-            Ok(Verdict::InDoubt) => self.in_doubt(py, error),
             // Whoever can't tell whether it happened says so.
-            Err(broken) => self.in_doubt(py, broken),
+            Err(broken) if !self.rules.shadow || is_interruption(py, &broken) => self.in_doubt(py, broken),
+            Ok(Verdict::InDoubt) | Err(_) => self.in_doubt(py, error),
         }
     }
 
     pub(super) fn in_doubt(&mut self, py: Python<'_>, error: PyErr) -> Step {
-        let (class, text) = errors::describe(py, &error);
-        let why = format!("{class}: {text}").into_boxed_str();
+        let why = why_in_doubt(py, &error);
         self.end(py, Ending::Doubt(why), Conclusion::Raise(error), Some(News::InDoubt))
     }
+}
+
+pub(super) fn why_in_doubt(py: Python<'_>, error: &PyErr) -> Box<str> {
+    let (class, text) = errors::describe(py, error);
+    format!("{class}: {text}").into()
 }
