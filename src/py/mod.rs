@@ -29,6 +29,7 @@ mod lint;
 mod log;
 mod manager;
 mod metadata;
+mod meter;
 mod naming;
 mod notify;
 mod objects;
@@ -41,6 +42,7 @@ mod rules;
 mod runtime;
 mod settle;
 mod signature;
+mod tracer;
 mod transaction;
 mod wrapper;
 
@@ -56,6 +58,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     objects::register(module)?;
     manager::register(module)?;
     lines::register(module)?;
+    meter::register(module)?;
+    tracer::register(module)?;
     lint::register(module)?;
     wrapper::register(module)?;
     module.add_class::<inventory::Inventory>()?;
