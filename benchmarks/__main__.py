@@ -39,6 +39,7 @@ TOPICS = (
     "redis_tasks",
     "postgres_calls",
     "postgres_tasks",
+    "telemetry",
     "asgi_request",
 )
 PEERS = (
@@ -54,6 +55,9 @@ PEERS = (
     "hiredis",
     "psycopg",
     "psycopg-pool",
+    "prometheus-client",
+    "opentelemetry-sdk",
+    "datadog",
     "asgi-idempotency-header",
 )
 ROUNDS, QUICK_ROUNDS = 15, 3

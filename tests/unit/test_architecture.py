@@ -89,6 +89,13 @@ def test_nothing_that_everybody_imports_needs_what_users_opt_into() -> None:
     assert not {name for name in reached if name.split(".")[1:2] and name.split(".")[1] in OUTERMOST}
 
 
+def test_what_pytest_loads_everywhere_imports_nothing_of_the_package_until_a_test_asks() -> None:
+    plugin = ast.parse((PACKAGE / "pytest_plugin.py").read_text())
+    at_once = ast.Module([node for node in plugin.body if not isinstance(node, ast.FunctionDef)], [])
+    assert {name for node in imports(at_once) if isinstance(node, ast.Import) for name in node.names} != set()
+    assert [node for node in imports(at_once) if isinstance(node, ast.ImportFrom) and node.level] == []
+
+
 # Modules that decide, and leave it to others to ask a store or to answer a client.
 PURE = [f"middleware._{name}" for name in ("decision", "answer", "header", "policy", "problems")]
 MANAGING = {"_async_manager", "_base", "_default", "_manager"}

@@ -314,18 +314,19 @@ def test_what_is_data_or_decided_is_not_warned_of(parameters: str, options: dict
 
 
 @pytest.mark.parametrize(
-    ("name", "default"),
+    ("name", "make"),
     [
-        ("at", datetime.now(UTC)),
-        ("at", datetime.now()),  # noqa: DTZ005 - as careless code has it
-        ("at", time.time()),
-        ("at", time.time_ns() // 1_000_000),
-        ("nonce", uuid.uuid4()),
+        ("at", lambda: datetime.now(UTC)),
+        ("at", datetime.now),
+        ("at", time.time),
+        ("at", lambda: time.time_ns() // 1_000_000),
+        ("nonce", uuid.uuid4),
     ],
+    ids=["aware", "naive", "seconds", "milliseconds", "random"],
 )
-def test_a_default_that_was_made_at_import_is_warned_of(name: str, default: object) -> None:
+def test_a_default_that_was_made_at_import_is_warned_of(name: str, make: Callable[[], object]) -> None:
     with pytest.warns(VolatileParamsWarning, match=f"post: {name} has a default that was made when the function was"):
-        decorating()(_function(f"signal_id, {name}=default", default=default))
+        decorating()(_function(f"signal_id, {name}=default", default=make()))
 
 
 @pytest.mark.parametrize("default", [datetime(2020, 1, 1, tzinfo=UTC), 0, 3600, True, uuid.UUID(int=1), "now", None])
