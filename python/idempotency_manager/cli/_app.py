@@ -11,7 +11,7 @@ import click
 
 from idempotency_manager.exceptions import IdempotencyError
 
-from . import _completion, _keys, _look, _mend, _move, _run, _top
+from . import _completion, _dashboard, _keys, _look, _mend, _move, _run, _top
 from ._exit import CODES_HELP, RUN_OFFSET, CommandError, Exit, code_of
 from ._options import common, session
 from ._output import NoReaderError, printable, without_secrets
@@ -69,6 +69,7 @@ for _command in (
     _keys.explain,
     _look.export,
     _top.top,
+    _dashboard.dashboard,
     _move.import_records,
     _move.migrate,
     _move.schema,

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer, Static, TabbedContent, TabPane
 
 from idempotency_manager.dashboard._live import Live
+from idempotency_manager.dashboard._model import thinned
 from idempotency_manager.dashboard._settle import NotSettledError, settle
 
 from ._output import printable, span
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
     from ._top_dialogs import Question
 
 TABS = {"doubt": "In doubt", "hottest": "Hottest keys", "retried": "Retried signals", "expiring": "Expiring soon"}
+POINTS = 150
+"""Of a plot: two for each column of a wide terminal's half."""
 EMPTY = {
     "doubt": "Nothing is in doubt.",
-    "hottest": "No record yet.",
+    "hottest": "No key was asked for twice.",
     "retried": "No signal was retried.",
     "expiring": "Nothing is about to expire.",
 }
@@ -48,8 +51,8 @@ class TopApp(App[None]):
     CSS_PATH = "_top.tcss"
     TITLE = "idempotency top"
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (84, "-normal"), (120, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-flat"), (26, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (84, "-normal"), (120, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (26, "-tall")]
     BINDINGS: ClassVar[list[BindingType]] = [
         ("e", "executed", "It happened…"),
         ("n", "not_executed", "It did not…"),
@@ -132,7 +135,7 @@ class TopApp(App[None]):
         )
 
     def _show_plots(self, snapshot: Snapshot) -> None:
-        history = snapshot.history
+        history = thinned(snapshot.history, POINTS)
         self.query_one("#plot-rate", Plot).show(history, [point.hit_rate for point in history])
         rates = [point.duplicates_per_second for point in history]
         self.query_one("#plot-duplicates", Plot).show(history, rates)

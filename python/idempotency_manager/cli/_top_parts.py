@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from idempotency_manager.dashboard._model import Entry, Point, Signal, Snapshot
 
+NONE = "-"
+"""What stands where there is nothing."""
 FULL = 90
 """Percent of the cap from which on it is a warning, as the shipped alert has it."""
 _STYLES = {State.IN_DOUBT: "bold red", State.FAILED: "yellow", State.IN_PROGRESS: "cyan", State.COMPLETED: "green"}
@@ -39,7 +41,7 @@ def number(value: float) -> Text:
 
 def percent(value: float | None) -> str:
     """Write a share."""
-    return "–" if value is None else f"{value:.1f} %"
+    return NONE if value is None else f"{value:.1f} %"
 
 
 # ---------------------------------------------------------------- numbers
@@ -228,7 +230,7 @@ class InDoubt(Records):
                 (
                     _age(entry, now),
                     number(entry.attempts),
-                    plain(entry.owner or "–"),
+                    plain(entry.owner or NONE),
                     plain(entry.key),
                     plain(entry.error or "the end of its process, or of its lease"),
                 ),

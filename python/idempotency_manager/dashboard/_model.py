@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from idempotency_manager._types import State
-
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime, timedelta
 
-    from idempotency_manager import IdempotencyRecord, IdempotencyStats
+    from idempotency_manager import IdempotencyRecord, IdempotencyStats, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +64,28 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What happened between two looks."""
+    """What happened in the seconds before a look."""
 
     at: datetime
     hit_rate: float | None
     """In percent; None where there was no look-up."""
     duplicates_per_second: float
+
+
+def thinned(history: Sequence[Point], most: int) -> tuple[Point, ...]:
+    """Give so many points at most, each for as many in a row as it takes: a plot has no room for more."""
+    step = -(-len(history) // most)
+    if step <= 1:
+        return tuple(history)
+    # From the newest back, so that the last point is always of a whole step.
+    ends = range(len(history), 0, -step)
+    return tuple(_mean(history[max(0, end - step) : end]) for end in reversed(ends))
+
+
+def _mean(points: Sequence[Point]) -> Point:
+    rates = [point.hit_rate for point in points if point.hit_rate is not None]
+    rate = sum(rates) / len(rates) if rates else None
+    return Point(points[-1].at, rate, sum(point.duplicates_per_second for point in points) / len(points))
 
 
 @dataclass(frozen=True, slots=True)

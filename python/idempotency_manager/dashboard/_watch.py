@@ -25,6 +25,8 @@ SAMPLE = 2_000
 EXPIRING_SHOWN = 20
 DOUBTS_SHOWN = 100
 HISTORY = timedelta(hours=1)
+SMOOTHED = 5.0
+"""Seconds that a point of a plot is of: whoever uses the store tells it what was counted about once a second."""
 QUICK = 0.01
 """A search for what is in doubt that took no longer, in seconds, is a part of each look."""
 SHARE = 0.01
@@ -57,7 +59,7 @@ class Watch:
         self._heat = Heat()
         self._cursor: str | None = None
         self._history: deque[Point] = deque(maxlen=max(2, int(HISTORY / interval)))
-        self._before: tuple[float, Counters] | None = None
+        self._before: deque[tuple[float, Counters]] = deque()
         self._held: Held | None = None
         self._doubts: Doubts | None = None
         self._doubts_took = QUICK
@@ -84,7 +86,7 @@ class Watch:
         try:
             found = self._look()
         except StoreError as problem:
-            if self._before is None:
+            if not self._before:
                 raise
             found = self._failed(problem)
         self._latest = found
@@ -126,14 +128,18 @@ class Watch:
     def _note(self, counters: Counters, now: datetime) -> None:
         """Add what happened since the look before; statistics that were reset meanwhile begin anew."""
         at = self._tick()
-        if self._before is not None and at > self._before[0]:
-            then, before = self._before
+        while len(self._before) > 1 and self._before[0][0] <= at - SMOOTHED:
+            self._before.popleft()
+        if self._before and at > self._before[0][0]:
+            then, before = self._before[0]
             hits, misses = counters.hits - before.hits, counters.misses - before.misses
             duplicates = counters.duplicates_prevented - before.duplicates_prevented
             if min(hits, misses, duplicates) >= 0:
                 rate = 100 * hits / (hits + misses) if hits + misses else None
                 self._history.append(Point(now, rate, duplicates / (at - then)))
-        self._before = at, counters
+            else:
+                self._before.clear()
+        self._before.append((at, counters))
 
     # ---------------------------------------------------------------- what may take longer
 
