@@ -52,7 +52,7 @@ class TopApp(App[None]):
     TITLE = "idempotency top"
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (84, "-normal"), (120, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (26, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-flat"), (26, "-tall")]
     BINDINGS: ClassVar[list[BindingType]] = [
         ("e", "executed", "It happened…"),
         ("n", "not_executed", "It did not…"),

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from idempotency_manager._store_url import mask
 from idempotency_manager._types import State
 from idempotency_manager.exceptions import StoreError
 
@@ -65,7 +64,7 @@ class Watch:
         self._doubts_took = QUICK
         self._due = tick()
         config = manager.config
-        self._latest = Snapshot(mask(config.store), config.namespace, now())
+        self._latest = Snapshot(config.store, config.namespace, now())
 
     @property
     def is_uncounted(self) -> bool:

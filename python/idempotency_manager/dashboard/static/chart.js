@@ -132,6 +132,8 @@ export class Chart {
 
   describe(known) {
     const last = known.at(-1), point = this.at === null ? last : this.points[this.at];
+    // Read out what a person asks for by the arrow keys, not each refresh.
+    this.output.ariaLive = this.at === null ? "off" : "polite";
     this.output.value = point ? this.write(point) : "";
     const values = known.map((one) => one.value);
     const range = last ? `: now ${this.write(last)}, from ${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)}` : ": nothing yet";
