@@ -19,8 +19,7 @@ def folder_on_disk(options: Options) -> Iterator[Path]:
     if (kind := file_system(parent)) in IN_MEMORY:
         message = f"{parent} is in memory ({kind}): name a folder on a disk with --directory"
         raise RuntimeError(message)
-    # A store may look at its file once more a moment after it was closed.
-    with TemporaryDirectory(prefix="benchmarks-", dir=parent, ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(prefix="benchmarks-", dir=parent) as folder:
         yield Path(folder)
 
 

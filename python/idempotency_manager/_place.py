@@ -5,6 +5,8 @@ Each engine's part is imported by those who use it.
 
 from __future__ import annotations
 
+from ._process import begin_import
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -25,13 +27,16 @@ def place(url: StoreUrl, namespace: str) -> dict[str, Any]:
     if url.scheme == "memory":
         return _memory(url)
     if url.scheme == "sqlite":
+        begin_import("_place_sqlite")
         from ._place_sqlite import sqlite  # noqa: PLC0415
 
         return sqlite(url, namespace)
     if url.scheme == "postgresql":
+        begin_import("_place_postgres")
         from ._place_postgres import postgres  # noqa: PLC0415
 
         return postgres(url, namespace)
+    begin_import("_place_redis")
     from ._place_redis import redis  # noqa: PLC0415
 
     return redis(url, namespace)
@@ -39,6 +44,7 @@ def place(url: StoreUrl, namespace: str) -> dict[str, Any]:
 
 def _memory(url: StoreUrl) -> dict[str, Any]:
     if url.options:
+        begin_import("_place_options")
         from ._place_options import Options  # noqa: PLC0415
 
         Options(url, ())

@@ -13,6 +13,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
+_begun: set[str] = set()
+"""Modules of this package that are imported only when they are needed."""
+
 
 def watch() -> None:
     """Have the interpreter call the native half after `fork` and at exit."""
@@ -26,7 +29,18 @@ def watch() -> None:
         _flush_at_end(util)
 
 
+def begin_import(module: str) -> None:
+    """Have a fork wait for a thread that is importing this module, for the child would do so for ever.
+
+    Args:
+        module: A module of this package, right before it is imported.
+    """
+    _begun.add(f"{__package__}.{module}")
+
+
 def _before_fork() -> None:
+    for module in tuple(_begun):
+        __import__(module)
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         _flush_children(util)

@@ -70,6 +70,8 @@ struct Roll {
     /// Whether the thread is to end with the last claim.
     retires: bool,
     next_cleanup: Option<Instant>,
+    /// Whether the thread cleans up at the moment.
+    cleaning: bool,
 }
 
 /// A keeper's lock, held.
@@ -220,6 +222,31 @@ impl Keeper {
         roll.thread.take()
     }
 
+    /// Begins to clean up, unless that was stopped meanwhile.
+    fn begin_cleaning(&self) -> bool {
+        let mut roll = lock(&self.roll);
+        roll.cleaning = self.cleans.load(Ordering::Acquire);
+        roll.cleaning
+    }
+
+    fn end_cleaning(&self) {
+        lock(&self.roll).cleaning = false;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the thread does not clean up, for a manager that has stopped that: within a bounded time.
+    pub(super) fn await_cleaning(&self) {
+        let until = Instant::now() + LONGEST_CLEANING;
+        let mut roll = lock(&self.roll);
+        while roll.cleaning {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            roll = self.changed.wait_timeout(roll, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     /// Takes the keeper's lock, for the thread that is about to fork.
     pub(super) fn freeze(&self) -> Roster {
         // SAFETY: `fork` keeps the engine, which this is a part of, longer than the guard. Measured reason: a child forked
@@ -235,6 +262,7 @@ impl Keeper {
         let mine = thread::current().id();
         let mut roll = lock(&self.roll);
         std::mem::forget(roll.thread.take());
+        roll.cleaning = false;
         for place in 0..roll.running.len() {
             if roll.running[place].as_ref().is_some_and(|running| running.thread != mine) {
                 std::mem::forget(roll.running[place].take());
@@ -270,6 +298,8 @@ fn run(engine: &Weak<Engine>, number: u64) {
     }
 }
 
+/// How long closing a manager waits at most for a cleaning that is under way.
+const LONGEST_CLEANING: Duration = Duration::from_secs(5);
 /// How long the thread sleeps at most, so that it notices an engine that is no longer used.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
@@ -284,8 +314,11 @@ impl Engine {
             let due = match due {
                 Some(due) if due > now => due,
                 Some(_) => {
-                    // What could not be cleaned up now is still there the next time; nothing depends on it.
-                    drop(settle(active.store.cleanup_expired()));
+                    if self.keeper.begin_cleaning() {
+                        // What could not be cleaned up now is still there the next time; nothing depends on it.
+                        drop(settle(active.store.cleanup_expired()));
+                        self.keeper.end_cleaning();
+                    }
                     now + interval
                 }
                 None => now + interval,

@@ -137,9 +137,12 @@ impl Core {
         self.engine.current().store.is_local()
     }
 
-    /// Lets go of files and connections that no call uses at the moment.
+    /// Waits for what the background threads have begun, and lets go of files and connections that no call uses.
     fn let_go(&self, py: Python<'_>) {
-        py.detach(|| self.engine.current().store.let_go());
+        py.detach(|| {
+            self.engine.keeper.await_cleaning();
+            self.engine.current().store.let_go();
+        });
     }
 
     /// Ends the background thread and refuses further calls.

@@ -84,6 +84,31 @@ pub struct ClaimRequest<'a> {
     pub context: Option<&'a [u8]>,
 }
 
+impl<'a> ClaimRequest<'a> {
+    /// A claim that asks for nothing special, whose labels are the first three parts of its key.
+    pub fn plain(key: &'a str, fingerprint: &'a Fingerprint, owner: &'a Arc<str>, lease: Span, ttl: Span) -> Self {
+        let mut parts = key.split(':');
+        let mut part = || parts.next().unwrap_or_default();
+        Self {
+            key,
+            signal_id: part(),
+            action_type: part(),
+            target: part(),
+            fingerprint,
+            check_params: true,
+            takes_over: false,
+            latch: false,
+            refuses_to_wait: false,
+            asks_again: false,
+            lease,
+            ttl,
+            owner,
+            params: None,
+            context: None,
+        }
+    }
+}
+
 /// What a claim got.
 pub enum Claimed {
     /// The right to execute.
@@ -396,7 +421,8 @@ pub trait Store: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
-    /// Lets go of files and connections that nobody uses at the moment. A verb that comes later opens them again.
+    /// Waits for what is being done, and lets go of files and connections: nothing but a verb that comes later opens them
+    /// again.
     fn let_go(&self) {}
 
     /// After how long a caller that waits for another asks again by itself, since the store may not notice that the

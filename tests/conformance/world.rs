@@ -86,25 +86,7 @@ impl World {
 
     /// A plain request; its labels are the key's first three parts.
     pub(crate) fn request<'a>(&'a self, key: &'a str) -> ClaimRequest<'a> {
-        let mut parts = key.split(':');
-        let mut part = || parts.next().unwrap_or("none");
-        ClaimRequest {
-            key,
-            signal_id: part(),
-            action_type: part(),
-            target: part(),
-            fingerprint: &PARAMS,
-            check_params: true,
-            takes_over: false,
-            latch: false,
-            refuses_to_wait: false,
-            asks_again: false,
-            lease: LEASE,
-            ttl: TTL,
-            owner: &self.owner,
-            params: None,
-            context: None,
-        }
+        ClaimRequest::plain(key, &PARAMS, &self.owner, LEASE, TTL)
     }
 
     pub(crate) fn claim(&self, key: &str) -> Claimed {

@@ -106,17 +106,22 @@ class Program:
 
     def hear(self, within: float = LIMIT) -> Any:
         """Wait for the next thing that it says."""
-        try:
-            line = self._lines.get(timeout=within)
-        except queue.Empty:
-            line = None
+        line = self._next(within)
         assert line is not None, f"it says nothing; its exit code is {self.process.poll()}: {self.errors}"
         return json.loads(line)
+
+    def _next(self, within: float) -> str | None:
+        """Wait for the next line; give nothing at the end."""
+        try:
+            return self._lines.get(timeout=within)
+        except queue.Empty:
+            message = f"it has hung for {within} s; its exit code is {self.process.poll()}: {self.errors}"
+            raise AssertionError(message) from None
 
     def hear_all(self, within: float = LIMIT) -> list[Any]:
         """Wait for its good end; give all that it says until then."""
         said = []
-        while (line := self._lines.get(timeout=within)) is not None:
+        while (line := self._next(within)) is not None:
             said.append(json.loads(line))
         code = self.process.wait(within)
         assert code == 0, f"it ended with {code}: {self.errors}"

@@ -285,7 +285,7 @@ def test_a_fork_while_other_threads_open_and_close_stores_leaves_the_child_free(
                 with im.IdempotencyManager(STORE) as one:
                     one.execute(action("opened"), lambda: 1)
 
-        threads = [threading.Thread(target=opens) for _ in range(3)]
+        threads = [threading.Thread(target=opens, daemon=True) for _ in range(3)]
         for thread in threads:
             thread.start()
 
@@ -301,6 +301,36 @@ def test_a_fork_while_other_threads_open_and_close_stores_leaves_the_child_free(
             thread.join()
     """)
     program.hear_all(50)
+
+
+def test_a_fork_while_another_thread_makes_its_first_manager_leaves_the_child_free(start: Start) -> None:
+    program = start("""
+        begun, goes_on = threading.Event(), threading.Event()
+
+        class Slow:
+            @staticmethod
+            def find_spec(name, path=None, target=None):
+                if name == "idempotency_manager._place_sqlite":
+                    begun.set()
+                    assert goes_on.wait(10)
+
+        def opens():
+            with im.IdempotencyManager(STORE) as one:
+                assert one.execute(action("opened"), lambda: 1) == 1
+
+        def child():
+            signal.alarm(5)
+            opens()
+
+        sys.meta_path.insert(0, Slow)
+        thread = threading.Thread(target=opens, daemon=True)
+        thread.start()
+        assert begun.wait(10)
+        threading.Timer(0.1, goes_on.set).start()
+        join(fork(child))
+        thread.join()
+    """)
+    program.hear_all()
 
 
 def test_other_programs_are_run_as_ever(start: Start) -> None:

@@ -110,8 +110,8 @@ async def test_a_result_whose_write_is_cancelled_while_it_queues_is_kept(lock: L
     running = asyncio.Event()
 
     async def executor() -> str:
-        running.set()
         await asyncio.to_thread(lock.take)
+        running.set()
         return "made"
 
     async with im.AsyncIdempotencyManager(url) as manager:

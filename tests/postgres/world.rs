@@ -44,23 +44,7 @@ impl World {
     }
 
     pub(crate) fn request<'a>(&'a self, key: &'a str) -> ClaimRequest<'a> {
-        ClaimRequest {
-            key,
-            signal_id: "s",
-            action_type: "a",
-            target: "t",
-            fingerprint: &PARAMS,
-            check_params: true,
-            takes_over: false,
-            latch: false,
-            refuses_to_wait: false,
-            asks_again: false,
-            lease: LEASE,
-            ttl: TTL,
-            owner: &self.owner,
-            params: None,
-            context: None,
-        }
+        ClaimRequest::plain(key, &PARAMS, &self.owner, LEASE, TTL)
     }
 
     pub(crate) fn claim(&self, key: &str) -> Claimed {

@@ -3,6 +3,7 @@
 #![cfg(all(unix, not(shuttle)))]
 
 mod batches;
+mod closing;
 mod copies;
 mod counts;
 mod files;

@@ -103,25 +103,7 @@ pub(crate) fn with_request<T>(key: &str, use_it: impl FnOnce(&ClaimRequest<'_>) 
 }
 
 pub(crate) fn request<'a>(key: &'a str, owner: &'a Arc<str>) -> ClaimRequest<'a> {
-    let mut parts = key.split(':');
-    let mut part = || parts.next().unwrap_or("none");
-    ClaimRequest {
-        key,
-        signal_id: part(),
-        action_type: part(),
-        target: part(),
-        fingerprint: &PARAMS,
-        check_params: true,
-        takes_over: false,
-        latch: false,
-        refuses_to_wait: false,
-        asks_again: false,
-        lease: Span::from_secs(30),
-        ttl: TTL,
-        owner,
-        params: None,
-        context: None,
-    }
+    ClaimRequest::plain(key, &PARAMS, owner, Span::from_secs(30), TTL)
 }
 
 pub(crate) fn json(text: &str) -> Payload {

@@ -44,6 +44,13 @@ impl Checkpoints {
         true
     }
 
+    /// Closes the connection, once nothing is moved through it; a thread that was to do so opens none.
+    pub(super) fn call_off(&self) {
+        let mut session = self.lock();
+        drop(session.take());
+        self.running.store(false, Ordering::Release);
+    }
+
     /// In a forked child: the thread is the parent's.
     pub(super) fn begin_anew(&self) {
         self.running.store(false, Ordering::Release);
@@ -73,6 +80,9 @@ impl Inner {
 
     fn checkpoint(&self) {
         let mut kept = self.checkpoints.lock();
+        if !self.checkpoints.running.load(Ordering::Acquire) {
+            return;
+        }
         if kept.is_none() {
             *kept = Session::open(&self.options).ok();
         }

@@ -45,9 +45,11 @@ struct State {
     served: bool,
     /// Whether another one only looks, while that stands in line.
     looks: bool,
+    /// Whether the desk's own is at work with what it took from here.
+    works: bool,
     stops: bool,
-    /// Whether a thread waits to fork.
-    forks: bool,
+    /// Threads that wait until nobody writes, or nothing is done.
+    awaited: usize,
     /// When counts are to be written.
     write_counts_at: Option<Instant>,
 }
@@ -58,7 +60,7 @@ pub(super) struct Desk {
     state: Mutex<State>,
     /// Wakes the desk's thread.
     wanted: Condvar,
-    /// Wakes who waits to fork.
+    /// Wakes who waits until nobody writes, or nothing is done.
     vacated: Condvar,
 }
 
@@ -111,12 +113,17 @@ impl Desk {
     pub(super) fn next_look(&self) -> Option<Vec<Box<dyn Job>>> {
         let mut state = self.lock();
         state.looks = !state.fresh.is_empty();
+        if !state.looks {
+            self.tell_vacated(&state);
+        }
         state.looks.then(|| std::mem::take(&mut state.fresh))
     }
 
     /// There is no thread that only looks; the desk's does it, when it is back.
     pub(super) fn give_up_looking(&self) {
-        self.lock().looks = false;
+        let mut state = self.lock();
+        state.looks = false;
+        self.tell_vacated(&state);
     }
 
     /// Sits down if the seat is free, without work as yet.
@@ -173,9 +180,7 @@ impl Desk {
         state.put_back(left);
         state.jobs.extend(more);
         state.seat = Seat::Free(session);
-        if state.forks {
-            self.vacated.notify_all();
-        }
+        self.tell_vacated(&state);
         if state.jobs.is_empty() {
             if state.stops {
                 self.wanted.notify_one();
@@ -186,21 +191,31 @@ impl Desk {
         !std::mem::replace(&mut state.served, true)
     }
 
-    /// The desk's thread, at its next piece of work: waits for one, then for its turn among the processes.
+    /// The desk's thread, at its next piece of work.
     pub(super) fn next(&self) -> Next {
         let mut state = self.lock();
+        state.works = false;
+        self.tell_vacated(&state);
+        let (mut state, next) = self.wait_for_next(state);
+        state.works = !matches!(next, Next::Stop);
+        next
+    }
+
+    /// Waits for a piece of work, then for its turn among the processes.
+    fn wait_for_next<'a>(&'a self, mut state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, Next) {
         loop {
             if !state.fresh.is_empty() {
-                return Next::Look(std::mem::take(&mut state.fresh));
+                let fresh = std::mem::take(&mut state.fresh);
+                return (state, Next::Look(fresh));
             }
             if !state.jobs.is_empty()
                 && let Some(mut seated) = state.sit_down(BATCH)
             {
-                let Some(session) = &seated.session else { return Next::Write(seated) };
+                let Some(session) = &seated.session else { return (state, Next::Write(seated)) };
                 let queue = Arc::clone(session.queue());
                 if queue.try_enter() {
                     seated.entered = Some(queue);
-                    return Next::Write(seated);
+                    return (state, Next::Write(seated));
                 }
                 state.put_back(seated.jobs);
                 state.seat = Seat::InLine(seated.session, Arc::clone(&queue));
@@ -215,7 +230,7 @@ impl Desk {
                 let seated = state.sit_down_from_line();
                 if is_in_front {
                     if !seated.jobs.is_empty() {
-                        return Next::Write(Seated { entered: Some(queue), ..seated });
+                        return (state, Next::Write(Seated { entered: Some(queue), ..seated }));
                     }
                     queue.leave();
                 }
@@ -226,11 +241,11 @@ impl Desk {
             let due = state.write_counts_at;
             if due.is_some_and(|due| state.stops || due <= Instant::now()) {
                 state.write_counts_at = None;
-                return Next::WriteCounts;
+                return (state, Next::WriteCounts);
             }
             if state.stops && state.jobs.is_empty() {
                 state.served = false;
-                return Next::Stop;
+                return (state, Next::Stop);
             }
             let left = due.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
             state = self.wanted.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -252,10 +267,28 @@ impl Desk {
 
     /// Closes the connection, where nobody writes. Under the lock, so that no thread forks meanwhile.
     pub(super) fn close_idle(&self, close: impl FnOnce(Session)) {
-        if let Seat::Free(session) = &mut self.lock().seat
-            && let Some(session) = session.take()
-        {
-            close(session);
+        self.lock().close(close);
+    }
+
+    /// Gives up what nobody waits for, and waits for so long at most until the rest is done.
+    pub(super) fn call_off(&self, patience: Duration) {
+        let until = Instant::now() + patience;
+        let mut state = self.lock();
+        loop {
+            state.call_off();
+            let left = until.saturating_duration_since(Instant::now());
+            if state.is_at_rest() || left.is_zero() {
+                return;
+            }
+            state.awaited += 1;
+            state = self.vacated.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.awaited -= 1;
+        }
+    }
+
+    fn tell_vacated(&self, state: &State) {
+        if state.awaited > 0 {
+            self.vacated.notify_all();
         }
     }
 
@@ -268,16 +301,12 @@ impl Desk {
     /// Waits until nobody writes, closes the connection, and keeps the lock: for the thread that is about to fork.
     pub(super) fn freeze(&self, close: impl FnOnce(Session)) -> Frozen<'_> {
         let mut state = self.lock();
-        state.forks = true;
+        state.awaited += 1;
         while matches!(state.seat, Seat::Taken) {
             state = self.vacated.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.forks = false;
-        if let Seat::Free(session) | Seat::InLine(session, _) = &mut state.seat
-            && let Some(session) = session.take()
-        {
-            close(session);
-        }
+        state.awaited -= 1;
+        state.close(close);
         Frozen(state)
     }
 }
@@ -297,11 +326,36 @@ impl Frozen<'_> {
         }
         state.served = false;
         state.looks = false;
+        state.works = false;
+        // Whoever waits is a thread of the parent's.
+        state.awaited = 0;
         state.write_counts_at = None;
     }
 }
 
 impl State {
+    /// Closes the connection, where nobody writes.
+    fn close(&mut self, close: impl FnOnce(Session)) {
+        if let Seat::Free(session) | Seat::InLine(session, _) = &mut self.seat
+            && let Some(session) = session.take()
+        {
+            close(session);
+        }
+    }
+
+    /// Gives up what nobody waits for.
+    fn call_off(&mut self) {
+        self.fresh.retain(|job| !job.is_behind());
+        self.jobs.retain(|job| !job.is_behind());
+        self.write_counts_at = None;
+    }
+
+    /// Whether all is done, and no thread has anything in hand.
+    fn is_at_rest(&self) -> bool {
+        let has_work = !self.fresh.is_empty() || !self.jobs.is_empty();
+        !has_work && !self.works && !self.looks && !matches!(self.seat, Seat::Taken)
+    }
+
     fn sit_down(&mut self, most: usize) -> Option<Seated> {
         let Seat::Free(session) = &mut self.seat else { return None };
         let session = session.take();

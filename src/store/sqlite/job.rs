@@ -99,6 +99,8 @@ pub(super) trait Job: Send {
     fn asked_at(&self) -> Timestamp;
     /// What must be written before it.
     fn needs(&self) -> Needs;
+    /// Whether nobody waits for it, so that it need not be done at all.
+    fn is_behind(&self) -> bool;
     /// Answers without writing, if that can be, through this connection or one for reading.
     fn look(&mut self, at: Option<&Session>) -> bool;
     fn perform(&mut self, turn: &mut Turn<'_>) -> rusqlite::Result<()>;
@@ -114,6 +116,7 @@ pub(super) struct Task<T> {
     pub(super) look: Option<Look<T>>,
     pub(super) verb: Verb<T>,
     pub(super) needs: Needs,
+    pub(super) behind: bool,
     pub(super) done: Option<Result<T, StoreError>>,
     pub(super) sender: oneshot::Sender<Result<T, StoreError>>,
     pub(super) progress: Progress,
@@ -133,6 +136,10 @@ impl<T: Send + 'static> Job for Task<T> {
 
     fn needs(&self) -> Needs {
         self.needs
+    }
+
+    fn is_behind(&self) -> bool {
+        self.behind
     }
 
     fn look(&mut self, at: Option<&Session>) -> bool {

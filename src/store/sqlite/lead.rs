@@ -9,7 +9,7 @@ use rusqlite::ErrorCode;
 
 use super::copies::Unwritten;
 use super::desk::{Helper, Next, Seated};
-use super::job::{Job, Needs};
+use super::job::{Job, Needs, Task};
 use super::session::Session;
 use super::turn::{Turn, apply};
 use super::{Inner, place, settle};
@@ -286,8 +286,8 @@ impl Inner {
     /// Work that writes what was counted and settles records, whose end nobody waits for.
     pub(super) fn counting(&self) -> Box<dyn Job> {
         let verb = |turn: &mut Turn<'_>| Ok(turn.session.settle(settle::PART).map(Some)?);
-        let (job, answer) = self.task::<()>(None, Box::new(verb), Needs::Counts);
+        let (task, answer) = self.task::<()>(None, Box::new(verb), Needs::Counts);
         drop(answer);
-        job
+        Box::new(Task { behind: true, ..task })
     }
 }

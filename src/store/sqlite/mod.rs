@@ -17,7 +17,7 @@ use self::checkpoint::Checkpoints;
 use self::copies::Copies;
 use self::desk::Desk;
 use self::errand::{Answer, Trip};
-use self::job::{Fault, Job, Look, Needs, Progress, Task, Verb};
+use self::job::{Fault, Look, Needs, Progress, Task, Verb};
 use self::look::Wanted;
 use self::session::Session;
 use self::turn::{Sum, Turn};
@@ -137,8 +137,8 @@ pub fn flush_all() -> Vec<Reply<()>> {
 
 impl Inner {
     fn ask<T: Send + 'static>(self: &Arc<Self>, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> Reply<T> {
-        let (job, answer) = self.task(look, verb, needs);
-        Reply::Queued(Queued { answer: Box::pin(answer), errand: Box::new(Trip::new(self, job)) })
+        let (task, answer) = self.task(look, verb, needs);
+        Reply::Queued(Queued { answer: Box::pin(answer), errand: Box::new(Trip::new(self, Box::new(task))) })
     }
 
     fn flush(self: &Arc<Self>) -> Reply<()> {
@@ -148,13 +148,13 @@ impl Inner {
     }
 
     /// A verb to be done, and where its answer comes.
-    fn task<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> (Box<dyn Job>, Answer<T>) {
+    fn task<T: Send + 'static>(&self, look: Option<Look<T>>, verb: Verb<T>, needs: Needs) -> (Task<T>, Answer<T>) {
         let (sender, receiver) = oneshot::channel();
         let patience = self.options.busy_timeout;
         let progress = Progress::new(Instant::now() + patience);
         let answer = Answer::new(receiver, progress.clone(), patience, self.options.path.clone());
         let asked_at = self.clock.now();
-        (Box::new(Task { look, verb, needs, done: None, sender, progress, patience, asked_at }), answer)
+        (Task { look, verb, needs, behind: false, done: None, sender, progress, patience, asked_at }, answer)
     }
 
     /// Opens a connection to write, and watches the file through it.
@@ -173,10 +173,18 @@ impl Inner {
     }
 
     /// Closes the connections that nobody uses at the moment.
-    fn let_go(&self) {
+    fn close_idle(&self) {
         self.desk.close_idle(|session| self.close(session));
         drop(self.reader().take());
-        drop(self.checkpoints.lock().take());
+        self.checkpoints.call_off();
+    }
+
+    /// Waits for the verbs that were asked for, calls off what was to be done behind them, and closes the connections: no
+    /// thread opens one again before a verb needs it.
+    fn let_go(&self) {
+        self.desk.call_off(self.options.busy_timeout);
+        self.copies.counts.expect_again();
+        self.close_idle();
     }
 
     fn limits(&self) -> MutexGuard<'_, Limits> {
@@ -214,7 +222,7 @@ impl fmt::Debug for SqliteStore {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.0.retire();
-        self.0.let_go();
+        self.0.close_idle();
     }
 }
 
