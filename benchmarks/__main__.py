@@ -39,6 +39,7 @@ TOPICS = (
     "redis_tasks",
     "postgres_calls",
     "postgres_tasks",
+    "dashboard_top",
 )
 PEERS = (
     "orjson",
@@ -53,6 +54,7 @@ PEERS = (
     "hiredis",
     "psycopg",
     "psycopg-pool",
+    "textual",
 )
 ROUNDS, QUICK_ROUNDS = 15, 3
 ROOT = Path(__file__).parents[1]

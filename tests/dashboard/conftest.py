@@ -33,7 +33,7 @@ def fail() -> None:
 
 
 def populate(manager: IdempotencyManager, pass_time: Callable[[], object] = bool) -> dict[str, str]:
-    """Fill a store with a bit of everything; answers with the keys of what is in doubt, and of what was asked for most."""
+    """Fill a store with a bit of everything; answers with some of its keys."""
     asked = [Action(f"invoice-{number}", "create_card", "trello", {"cents": number}) for number in range(8)]
     for number, action in enumerate(asked):
         for _ in range(1 + number):

@@ -36,8 +36,12 @@ def test_the_memory_of_another_process_is_refused(command: str) -> None:
 
 @pytest.mark.parametrize(
     ("command", "module", "extra"),
-    [("top", "textual", "top"), ("top", "textual_plotext", "top"), ("dashboard", "starlette", "dashboard"),
-     ("dashboard", "uvicorn", "dashboard")],
+    [
+        ("top", "textual", "top"),
+        ("top", "textual_plotext", "top"),
+        ("dashboard", "starlette", "dashboard"),
+        ("dashboard", "uvicorn", "dashboard"),
+    ],
 )
 def test_without_the_extra_the_command_says_what_to_install(command: str, module: str, extra: str, file: str) -> None:
     run = ended(command, "--store", file, code=f"import sys; sys.modules[{module!r}] = None\n{MAIN}")
@@ -81,7 +85,7 @@ def test_top_runs_at_a_terminal_and_ends_at_q(file: str) -> None:
     child, terminal = pty.fork()
     if child == 0:
         os.environ |= {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
-        os.execv(sys.executable, [sys.executable, "-c", MAIN, "top", "--store", file])
+        os.execv(sys.executable, [sys.executable, "-c", MAIN, "top", "--store", file])  # noqa: S606 - our own
     shown = b""
     while b"invoice-9" not in shown:
         assert select.select([terminal], [], [], 40)[0], shown

@@ -37,7 +37,8 @@ CONTRASTS = """() => {
     return [255, 255, 255];
   };
   return [...document.querySelectorAll("body *")]
-    .filter((one) => one.checkVisibility() && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+    .filter((one) => one.checkVisibility())
+    .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
     .map((one) => {
       const style = getComputedStyle(one), front = parse(one instanceof SVGElement ? style.fill : style.color);
       const [more, less] = [luminance(front), luminance(background(one))].sort((a, b) => b - a);

@@ -12,7 +12,6 @@ from textual.widgets import Button, Input, Static, TabbedContent
 from idempotency_manager import State
 from idempotency_manager.cli._top_app import TopApp
 from idempotency_manager.cli._top_parts import Expiring, Hottest, InDoubt, Plot, Retried, Tile
-from idempotency_manager.dashboard._watch import Watch
 from idempotency_manager.testing import FaultPlan, inject
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from idempotency_manager import IdempotencyManager
+    from idempotency_manager.dashboard._watch import Watch
     from idempotency_manager.testing import ManualClock
 
 WIDE, NARROW = (130, 40), (56, 20)

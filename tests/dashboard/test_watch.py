@@ -29,11 +29,12 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 def test_an_empty_store_has_nothing_to_show(watch: Watch) -> None:
     snapshot = watch.look()
     assert (snapshot.counters, snapshot.counters.hit_rate) == (Counters(), None)
-    assert not (snapshot.hottest or snapshot.retried or snapshot.expiring or snapshot.history)
+    assert (snapshot.hottest, snapshot.retried, snapshot.expiring, snapshot.history) == ((), (), (), ())
     assert (snapshot.held, snapshot.doubts) == (None, None)
     watch.count()
     snapshot = watch.look()
-    assert (snapshot.held and snapshot.held.size, snapshot.doubts) == (0, Doubts())
+    assert snapshot.held is not None
+    assert (snapshot.held.size, snapshot.doubts) == (0, Doubts())
 
 
 def test_the_hottest_keys_come_first(watch: Watch, keys: dict[str, str]) -> None:
@@ -94,9 +95,7 @@ def test_a_lapsed_claim_is_shown_as_in_doubt(manager: IdempotencyManager, watch:
     assert doubts.total == 1
 
 
-def test_points_are_of_what_happened_meanwhile(
-    watch: Watch, ticks: Ticks, lookups: Callable[[int, int], None]
-) -> None:
+def test_points_are_of_what_happened_meanwhile(watch: Watch, ticks: Ticks, lookups: Callable[[int, int], None]) -> None:
     lookups(5, 5)
     assert watch.look().history == ()
     ticks.at += 2

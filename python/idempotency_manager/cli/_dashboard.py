@@ -20,7 +20,8 @@ PORT = 8765
 
 
 @click.command(
-    epilog="\b\nExamples:\n  idempotency dashboard --store sqlite:///jobs.db\n  idempotency dashboard --port 0 --allow-changes"
+    epilog="\b\nExamples:\n  idempotency dashboard --store sqlite:///jobs.db\n"
+    "  idempotency dashboard --port 0 --allow-changes"
 )
 @click.option(
     "--port",

@@ -51,8 +51,16 @@ class TopApp(App[None]):
     CSS_PATH = "_top.tcss"
     TITLE = "idempotency top"
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (84, "-normal"), (120, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-flat"), (26, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - annotated by Textual
+        (0, "-narrow"),
+        (84, "-normal"),
+        (120, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012 - likewise
+        (0, "-low"),
+        (16, "-flat"),
+        (26, "-tall"),
+    ]
     BINDINGS: ClassVar[list[BindingType]] = [
         ("e", "executed", "It happened…"),
         ("n", "not_executed", "It did not…"),

@@ -67,7 +67,7 @@ class Gate:
 
 
 def _once(scope: Scope) -> dict[str, str]:
-    """Give the headers by name; one that comes twice is joined to what no rule knows, rather than one of them believed."""
+    """Give the headers by name; one that comes twice is joined to what no rule knows, and neither is believed."""
     headers = Headers(scope=scope)
     return {name: ", ".join(headers.getlist(name)) for name in headers}
 
