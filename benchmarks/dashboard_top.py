@@ -24,10 +24,10 @@ FIRST, REFRESH = "first screen", "processor time a refresh"
 BOUNDS = {FIRST: Target(1_000, "ms"), REFRESH: Target(100, "ms")}
 MAIN = "import sys; from idempotency_manager.cli import main; sys.exit(main())"
 CAPTION = (
-    "The real command at a terminal of {columns} by {rows}, in a process of its own. First screen: from the start "
-    "of the interpreter until the numbers are drawn; the file is in the page cache of {system}. A refresh: what the process took "
-    "in {refreshes} refreshes, drawing and the count of all records now and then included, for each of them. The "
-    "ratio is to the smaller file."
+    "The real command at a terminal of {columns} by {rows}, in a process of its own. First screen: from the start of "
+    "its interpreter until the numbers are drawn; the file is in the page cache of {system}. A refresh: what the "
+    "process took in {refreshes} refreshes, drawing and the count of all records now and then included, for each of "
+    "them. The ratio is to the smaller file."
 )
 
 Times = dict[tuple[str, str], list[float]]
@@ -74,7 +74,7 @@ def _watch(file: Path, refreshes: int) -> tuple[float, float]:
     start = perf_counter_ns()
     words = ("top", "--store", f"sqlite:///{file}", "--interval", f"{INTERVAL_S * 1_000:.0f}ms")
     with at_terminal("-c", MAIN, *words) as terminal:
-        terminal.read_until(b"in progress")  # below the number of the records that are held
+        terminal.read_until(b"% hits")  # one of the numbers, which are drawn together
         first = perf_counter_ns() - start
         terminal.read_for(2 * INTERVAL_S)  # what is imported late, and the first of everything
         before = terminal.cpu_ns()

@@ -10,7 +10,7 @@ import pytest
 from textual.widgets import Button, Input, Static, TabbedContent
 
 from idempotency_manager import State
-from idempotency_manager.cli._top_app import TopApp
+from idempotency_manager.cli._top_app import EMPTY, TopApp
 from idempotency_manager.cli._top_parts import Expiring, Hottest, InDoubt, Plot, Retried, Tile
 from idempotency_manager.testing import FaultPlan, inject
 
@@ -67,10 +67,10 @@ async def test_the_first_screen_shows_the_statistics(watch: Watch, keys: dict[st
 
 async def test_an_empty_store_says_so_in_each_table(watch: Watch) -> None:
     async with running(watch) as (app, pilot):
-        for name in ("doubt", "hottest", "retried", "expiring"):
-            assert app.query_one(f"#note-{name}", Static).render()
-        assert text_of(app, "#note-doubt") == "Nothing is in doubt."
-        assert text_of(app, "#note-hottest") == "No key was asked for twice."
+        for digit, name in enumerate(EMPTY, 1):
+            await pilot.press(str(digit))
+            await pilot.pause()
+            assert text_of(app, f"#note-{name}") == EMPTY[name]
         await pilot.press("e")
         await pilot.pause()
         assert len(app.screen_stack) == 1, "there is nothing to ask about"
@@ -82,6 +82,7 @@ async def test_a_digit_chooses_a_table(watch: Watch, keys: dict[str, str]) -> No
             await pilot.press(digit)
             assert app.query_one(TabbedContent).active == name
             assert app.focused is app.query_one(f"#table-{name}")
+        await pilot.pause()
         assert column(app.query_one(Hottest), "Key")[0] == keys["hottest"]
         assert column(app.query_one(Hottest), "Calls") == ["8", "7", "6", "5", "4", "3", "2"]
         assert column(app.query_one(Retried), "Signal")[0] == "invoice-7"
@@ -92,7 +93,9 @@ async def test_what_is_stored_is_shown_as_it_is(manager: IdempotencyManager, wat
     hostile = "[red]\x1b[31m<script>\u202e"
     for _ in range(2):
         manager.execute({"signal_id": hostile, "action": "a", "target": "t", "params": {}}, lambda: 1)
-    async with running(watch) as (app, _):
+    async with running(watch) as (app, pilot):
+        await pilot.press("3")
+        await pilot.pause()
         assert column(app.query_one(Retried), "Signal") == ["[red]\\x1b[31m<script>\\u202e"]
 
 

@@ -109,7 +109,11 @@ class TopApp(App[None]):
         self._live.stop()
 
     def _table(self) -> Records:
-        return self.query_one(f"#table-{self.query_one(TabbedContent).active or 'doubt'}", Records)
+        return self.query_one(f"#table-{self._shown()}", Records)
+
+    def _shown(self) -> str:
+        """Give the name of the table that is seen."""
+        return self.query_one(TabbedContent).active or "doubt"
 
     # ---------------------------------------------------------------- what is shown
 
@@ -149,25 +153,18 @@ class TopApp(App[None]):
         self.query_one("#plot-duplicates", Plot).show(history, rates)
 
     def _show_tables(self, snapshot: Snapshot) -> None:
-        now, doubts = snapshot.taken_at, snapshot.doubts
-        entries = doubts.entries if doubts else ()
-        self.query_one(InDoubt).show(entries, now)
-        self.query_one(Hottest).show(snapshot.hottest, now)
-        self.query_one(Retried).show(snapshot.retried)
-        self.query_one(Expiring).show(snapshot.expiring, now)
-        total = "…" if doubts is None else f"{doubts.total:,}"
-        self.query_one(TabbedContent).get_tab("doubt").label = f"In doubt ({total})"
-        sample = f"{snapshot.sample}"
-        self._note("doubt", entries, _note_of_doubts(snapshot))
-        self._note("hottest", snapshot.hottest, f"Most calls first, {sample}.")
-        self._note("retried", snapshot.retried, f"Most calls beyond the first of each action, {sample}.")
-        of = "" if snapshot.sample.is_newest else f", {sample}"
-        self._note("expiring", snapshot.expiring, f"The next to be forgotten first{of}.")
+        """Show the table that is seen; the others cost nothing until they are."""
+        total = "…" if snapshot.doubts is None else f"{snapshot.doubts.total:,}"
+        label = f"In doubt ({total})"
+        tabs = self.query_one(TabbedContent)
+        if str(tabs.get_tab("doubt").label) != label:
+            tabs.get_tab("doubt").label = label
+        self._table().show(snapshot)
+        self.query_one(f"#note-{self._shown()}", Static).update(_note(self._shown(), snapshot))
 
-    def _note(self, name: str, shown: tuple[object, ...], text: str) -> None:
-        self.query_one(f"#note-{name}", Static).update(text if shown else EMPTY[name])
-        if name == "doubt" and self._snapshot.doubts is None:
-            self.query_one("#note-doubt", Static).update("Being looked for…")
+    def on_tabbed_content_tab_activated(self) -> None:
+        """Show what the table that is seen now has to show."""
+        self._show_tables(self._snapshot)
 
     # ---------------------------------------------------------------- keys
 
@@ -228,10 +225,29 @@ class TopApp(App[None]):
         self._live.nudge()
 
 
+def _note(table: str, snapshot: Snapshot) -> str:
+    """Say what a table is of."""
+    sample = snapshot.sample
+    match table:
+        case "doubt":
+            return _note_of_doubts(snapshot)
+        case "hottest":
+            return f"Most calls first, {sample}." if snapshot.hottest else EMPTY[table]
+        case "retried":
+            text = f"Most calls beyond the first of each action, {sample}."
+            return text if snapshot.retried else EMPTY[table]
+        case _:
+            of = "" if sample.is_newest else f", {sample}"
+            return f"The next to be forgotten first{of}." if snapshot.expiring else EMPTY[table]
+
+
 def _note_of_doubts(snapshot: Snapshot) -> str:
     doubts = snapshot.doubts
-    shown = len(doubts.entries) if doubts else 0
-    total = doubts.total if doubts else 0
+    if doubts is None:
+        return "Being looked for…"
+    if not doubts.entries:
+        return EMPTY["doubt"]
+    shown, total = len(doubts.entries), doubts.total
     rest = f"the first {shown:,} of {total:,}; " if total > shown else ""
-    oldest = span(snapshot.taken_at - doubts.entries[0].started_at) if doubts and doubts.entries else ""
+    oldest = span(snapshot.taken_at - doubts.entries[0].started_at)
     return f"Nobody knows whether these happened ({rest}the oldest for {oldest}). e: it happened, n: it did not."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
 
-    from idempotency_manager.dashboard._model import Entry, Point, Signal, Snapshot
+    from idempotency_manager.dashboard._model import Entry, Point, Snapshot
 
 NONE = "-"
 """What stands where there is nothing."""
@@ -143,6 +143,10 @@ class Records(DataTable[Text]):
         for title in self.TITLES:
             self.add_column(title, key=title)
 
+    def show(self, snapshot: Snapshot) -> None:
+        """Show what a snapshot has for this table."""
+        raise NotImplementedError
+
     def put(self, rows: Iterable[tuple[str, tuple[Text, ...]]]) -> None:
         """Show these rows, each with its key."""
         fresh = dict(rows)
@@ -175,11 +179,12 @@ class Hottest(Records):
 
     TITLES = ("Calls", "State", "Age", "Key")
 
-    def show(self, entries: Sequence[Entry], now: datetime) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Show them."""
+        now = snapshot.taken_at
         self.put(
             (entry.key, (number(entry.attempts), _state(entry.state), _age(entry, now), plain(entry.key)))
-            for entry in entries
+            for entry in snapshot.hottest
         )
 
 
@@ -188,11 +193,11 @@ class Retried(Records):
 
     TITLES = ("Retries", "Calls", "Actions", "Signal")
 
-    def show(self, signals: Sequence[Signal]) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Show them."""
         self.put(
             (one.signal_id, (number(one.retries), number(one.calls), number(one.keys), plain(one.signal_id)))
-            for one in signals
+            for one in snapshot.retried
         )
 
 
@@ -201,20 +206,9 @@ class Expiring(Records):
 
     TITLES = ("Left", "State", "Calls", "Key")
 
-    def show(self, entries: Sequence[Entry], now: datetime) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Show it."""
-        self.put(
-            (
-                entry.key,
-                (
-                    Text(span(entry.expires_at - now), justify="right"),
-                    _state(entry.state),
-                    number(entry.attempts),
-                    plain(entry.key),
-                ),
-            )
-            for entry in entries
-        )
+        self.put((entry.key, _expiring(entry, snapshot.taken_at)) for entry in snapshot.expiring)
 
 
 class InDoubt(Records):
@@ -222,21 +216,20 @@ class InDoubt(Records):
 
     TITLES = ("Age", "Calls", "Owner", "Key", "Broken off by")
 
-    def show(self, entries: Sequence[Entry], now: datetime) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Show it."""
-        self.put(
-            (
-                entry.key,
-                (
-                    _age(entry, now),
-                    number(entry.attempts),
-                    plain(entry.owner or NONE),
-                    plain(entry.key),
-                    plain(entry.error or "the end of its process, or of its lease"),
-                ),
-            )
-            for entry in entries
-        )
+        entries = snapshot.doubts.entries if snapshot.doubts else ()
+        self.put((entry.key, _in_doubt(entry, snapshot.taken_at)) for entry in entries)
+
+
+def _expiring(entry: Entry, now: datetime) -> tuple[Text, ...]:
+    left = Text(span(entry.expires_at - now), justify="right")
+    return left, _state(entry.state), number(entry.attempts), plain(entry.key)
+
+
+def _in_doubt(entry: Entry, now: datetime) -> tuple[Text, ...]:
+    why = entry.error or "the end of its process, or of its lease"
+    return _age(entry, now), number(entry.attempts), plain(entry.owner or NONE), plain(entry.key), plain(why)
 
 
 def _age(entry: Entry, now: datetime) -> Text:
