@@ -70,6 +70,8 @@ clippy: setup
 types: setup ## Check the types: mypy strict, pyright, and the native module against its stub
 	@echo "==> mypy --strict"
 	@.venv/bin/mypy python tests/typing tests/servers tests/servers_fixtures.py scripts examples chaos servers
+	@MYPYPATH=examples/pytest_project .venv/bin/mypy --explicit-package-bases \
+		examples/pytest_project/*.py examples/pytest_project/tests/*.py
 	@echo "==> pyright on tests/typing"
 	@.venv/bin/basedpyright
 	@echo "==> stubtest on the native module"

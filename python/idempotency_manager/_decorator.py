@@ -7,6 +7,7 @@ from types import FunctionType
 
 from ._binding import Binder
 from ._core import Core, idempotent_function
+from ._dunder_call import DunderCall
 from ._duration import refusal
 from ._options import read_options
 from ._parameters import Parameters, is_coroutine_function, is_generator_function, read_parameters
@@ -131,9 +132,16 @@ def _wrap(
             wrapper.__dict__[attribute] = getattr(function, attribute)
     wrapper.__dict__.update(getattr(function, "__dict__", {}))
     wrapper.__dict__["__wrapped__"] = function
+    wrapper.__dict__["_names"] = (lint.action, lint.target)
+    wrapper.__dict__["__call__"] = DunderCall(wrapper)
     if is_async:
         _mark_as_coroutine_function(wrapper)
     return wrapper
+
+
+def names_of(decorated: Any) -> tuple[str, str]:
+    """Give the action and the target of a decorated function or method."""
+    return decorated._names  # type: ignore[no-any-return]  # noqa: SLF001 - this module's own
 
 
 def _mark_as_coroutine_function(wrapper: Any) -> None:

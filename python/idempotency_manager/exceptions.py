@@ -16,6 +16,8 @@
         ├── CacheFullError                                 no room for one more record
         ├── ResultUnavailableError                         it ran; its result could not be stored
         ├── TransactionEndedError                          an executor ended the transaction that it ran in
+        ├── InvalidDeliveryError        (ValueError)       a webhook that lacks what its vendor documents
+        │   └── InvalidSignatureError                      one that its vendor did not sign, or long ago
         └── StoreError                                     the store could not do what it was asked
             ├── StoreUnavailableError   (ConnectionError)  out of reach; the effect did not run
             └── ResultNotRecordedError                     it ran; the store failed afterwards
@@ -43,7 +45,9 @@ __all__ = [
     "IdempotencyError",
     "InDoubtError",
     "InvalidActionError",
+    "InvalidDeliveryError",
     "InvalidKeyError",
+    "InvalidSignatureError",
     "LeaseLostError",
     "NotInDoubtError",
     "ParamsMismatchError",
@@ -319,6 +323,28 @@ class TransactionEndedError(IdempotencyError):
         self.key = key
         self.result = result
         self.recorded = recorded
+
+
+class InvalidDeliveryError(IdempotencyError, ValueError):
+    """A webhook's delivery lacks what its vendor documents, or has it in another form.
+
+    Attributes:
+        vendor: Whose webhook it was to be, such as "slack".
+        field: The header, or the path into the body, such as "action.id".
+    """
+
+    vendor: str
+    field: str
+
+    def __init__(self, vendor: str, field: str, problem: str) -> None:
+        """Say what is wrong with a header or a field, and what to do."""
+        super().__init__(f"a {vendor} webhook: {field} {problem}")
+        self.vendor = vendor
+        self.field = field
+
+
+class InvalidSignatureError(InvalidDeliveryError):
+    """A webhook's signature is missing, is not that of the vendor, or is too old. Answer it with 401."""
 
 
 class StoreError(IdempotencyError):

@@ -1,7 +1,10 @@
 //! What a coroutine awaits: another awaitable, resumed as the interpreter would, or a store's answer.
 
+use std::pin::Pin;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -73,9 +76,60 @@ pub(super) fn pass(py: Python<'_>, iterator: &Py<PyAny>, input: Input<'_>) -> Py
     }
 }
 
+/// Waits for an answer without a runtime, for one that needs no timer; it will be in the slot. Whoever brings the answer
+/// leaves it there, which saves a thread between the two.
+pub(super) fn listen(future: BoxFuture<Arrived>) -> Arc<Slot> {
+    let slot = Arc::new(Slot::new());
+    let listening =
+        Arc::new(Listening { future: Mutex::new(Some(future)), wakes: AtomicUsize::new(0), slot: Arc::clone(&slot) });
+    *slot.waiting.lock() = Some(Waiting::Listening(Arc::downgrade(&listening)));
+    listening.wake();
+    slot
+}
+
+/// A future that is polled by who wakes it.
+struct Listening {
+    future: Mutex<Option<BoxFuture<Arrived>>>,
+    /// Calls since the last time that it was polled: who makes the first polls it, until there are no more.
+    wakes: AtomicUsize,
+    slot: Arc<Slot>,
+}
+
+impl Wake for Listening {
+    fn wake(self: Arc<Self>) {
+        if self.wakes.fetch_add(1, Ordering::AcqRel) > 0 {
+            return;
+        }
+        let waker = Waker::from(Arc::clone(&self));
+        let mut seen = 1;
+        loop {
+            self.poll(&waker);
+            match self.wakes.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return,
+                Err(more) => seen = more,
+            }
+        }
+    }
+}
+
+impl Listening {
+    fn poll(&self, waker: &Waker) {
+        let mut kept = self.future.lock();
+        let Some(future) = kept.as_mut() else { return };
+        // What it is polled in may have had its share of a runtime.
+        let mut future = tokio::task::unconstrained(future.as_mut());
+        if let Poll::Ready(arrived) = Pin::new(&mut future).poll(&mut Context::from_waker(waker)) {
+            let over = kept.take();
+            drop(kept);
+            self.slot.fill(arrived);
+            drop(over);
+        }
+    }
+}
+
 /// Waits for an answer in the runtime; it will be in the slot.
 pub(super) fn wait(future: BoxFuture<Arrived>, deadline: Option<Instant>) -> Arc<Slot> {
-    let slot = Arc::new(Slot { inner: Mutex::default(), here: Notify::new(), waiting: Mutex::new(None) });
+    let slot = Arc::new(Slot::new());
     let answer = Arc::clone(&slot);
     let waiting = runtime::spawn(async move {
         answer.fill(match deadline {
@@ -83,7 +137,7 @@ pub(super) fn wait(future: BoxFuture<Arrived>, deadline: Option<Instant>) -> Arc
             None => future.await,
         });
     });
-    *slot.waiting.lock() = Some(waiting);
+    *slot.waiting.lock() = Some(Waiting::Task(waiting));
     slot
 }
 
@@ -94,14 +148,24 @@ struct Inner {
     awaited: Option<(Arc<Bell>, Py<PyAny>)>,
 }
 
+/// Who waits for an answer.
+enum Waiting {
+    Task(JoinHandle<()>),
+    Listening(Weak<Listening>),
+}
+
 /// Where a store's answer is left for the coroutine.
 pub(super) struct Slot {
     inner: Mutex<Inner>,
     here: Notify,
-    waiting: Mutex<Option<JoinHandle<()>>>,
+    waiting: Mutex<Option<Waiting>>,
 }
 
 impl Slot {
+    fn new() -> Self {
+        Self { inner: Mutex::default(), here: Notify::new(), waiting: Mutex::new(None) }
+    }
+
     fn fill(&self, arrived: Arrived) {
         let awaited = {
             let mut inner = self.inner.lock();
@@ -149,8 +213,14 @@ impl Slot {
 
     /// Nobody waits for the answer any more.
     pub(super) fn abandon(&self) {
-        if let Some(waiting) = self.waiting.lock().take() {
-            waiting.abort();
+        let waiting = self.waiting.lock().take();
+        match waiting {
+            Some(Waiting::Task(task)) => task.abort(),
+            Some(Waiting::Listening(listening)) => {
+                let given_up = listening.upgrade().and_then(|listening| listening.future.lock().take());
+                drop(given_up);
+            }
+            None => {}
         }
     }
 }

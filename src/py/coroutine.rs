@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::awaiting::{Awaited, Input, Sent, Slot, iterator_of, pass, wait};
+use super::awaiting::{Awaited, Input, Sent, Slot, iterator_of, listen, pass, wait};
 use super::call::{Call, Step};
 use super::claim::ClaimBlock;
 use super::resumed::{Replay, Resumed, add_class, resume, reused, thrown};
@@ -162,21 +162,24 @@ impl Live {
                 }
                 Step::Ask(future, errand) => {
                     self.recall = errand.recall();
+                    let by_itself = errand.answers_by_itself();
                     errand.hand_over();
-                    self.next = Some(Step::Await(future, None));
+                    self.await_answer(py, if by_itself { listen(future) } else { wait(future, None) })?;
                 }
-                Step::Await(future, deadline) => {
-                    let slot = wait(future, deadline);
-                    match slot.iterator(py) {
-                        Ok(iterator) => self.delegate = Some(Delegate::Store(iterator, slot)),
-                        Err(error) => {
-                            self.leave_to_run(slot);
-                            return Err(error);
-                        }
-                    }
-                }
+                Step::Await(future, deadline) => self.await_answer(py, wait(future, deadline))?,
             }
         }
+    }
+
+    fn await_answer(&mut self, py: Python<'_>, slot: Arc<Slot>) -> PyResult<()> {
+        match slot.iterator(py) {
+            Ok(iterator) => self.delegate = Some(Delegate::Store(iterator, slot)),
+            Err(error) => {
+                self.leave_to_run(slot);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Calls the executor; or answers with what an `async with` block gets.

@@ -132,6 +132,12 @@ impl Core {
         self.engine.inject(py, &plan.get().plan)
     }
 
+    /// Has a test's witness see the executions of the calls that follow; `None` for nobody any more.
+    #[pyo3(signature = (witness))]
+    fn observe(&self, py: Python<'_>, witness: Option<Py<PyAny>>) {
+        self.engine.observe(py, witness);
+    }
+
     /// Whether the records are in this process, so that nothing waits for a disk or a network.
     fn is_local(&self) -> bool {
         self.engine.current().store.is_local()

@@ -28,7 +28,7 @@ fn handle() -> Handle {
         return runtime.handle().clone();
     }
     let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .thread_name("idempotency-io")
         .enable_all()
         .build()

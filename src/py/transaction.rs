@@ -245,7 +245,12 @@ fn tell(
         other => return Err(PyValueError::new_err(format!("no event is {other:?}"))),
     };
     let active = core.get().engine.current();
-    notify::tell(core.py(), &active, named.about(attempts), told, took.map(Duration::from_micros), || Ok(record));
+    let (py, about) = (core.py(), named.about(attempts));
+    if let Some(witness) = &active.witness {
+        let named = (about.key, about.signal_id, about.action_type, about.target);
+        notify::heard(py, witness, witness.call_method1(py, "told", (kind, named)));
+    }
+    notify::tell(py, &active, about, told, took.map(Duration::from_micros), || Ok(record));
     Ok(())
 }
 

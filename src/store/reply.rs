@@ -94,6 +94,11 @@ pub trait Errand: Send {
     /// Leaves it to a thread of the store's.
     fn hand_over(self: Box<Self>);
 
+    /// Whether its answer comes by itself: no timer of whoever awaits it ends the wait.
+    fn answers_by_itself(&self) -> bool {
+        false
+    }
+
     /// What calls it back once it was sent.
     fn recall(&self) -> Option<Arc<dyn Recall>>;
 }

@@ -1,6 +1,6 @@
 """What type checkers must conclude about the public surface; checked by mypy and pyright, run by nobody."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from sqlite3 import Connection
@@ -42,6 +42,7 @@ from idempotency_manager import (
     params_are_equivalent,
     parse_idempotency_key,
     signal,
+    webhooks,
 )
 from idempotency_manager.testing import ManualClock
 
@@ -83,6 +84,20 @@ async def an_executor_in_an_asynchronous_transaction_keeps_its_type(
     assert_type(await amanager.aexecute_in_transaction(connection, action, make, ttl="24h"), dict[str, int])
 
     manager.execute_in_transaction("shop.db", action, make)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def a_delivery_has_typed_fields(headers: Mapping[str, str], scope: list[tuple[bytes, bytes]], body: bytes) -> None:
+    delivery = webhooks.slack(headers, body, secret=["old", b"new"], tolerance="5m")
+    assert_type(delivery, webhooks.Delivery)
+    assert_type(delivery.signal_id, str)
+    assert_type(delivery.retry, int | None)
+    assert_type(delivery.payload, Mapping[str, Any])
+    assert_type(webhooks.google_drive(scope, token="token").event, str)
+    assert_type(webhooks.github(scope).handshake, bool)
+    webhooks.trello(headers, {"action": {}}, secret="secret", callback_url="https://example.com")
+
+    webhooks.stripe(headers, body, secret=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    webhooks.stripe(headers)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 def an_executor_keeps_its_type(manager: IdempotencyManager, make: Callable[[], dict[str, int]]) -> None:

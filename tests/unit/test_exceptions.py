@@ -59,6 +59,8 @@ EVERY_ERROR = [
     errors.ResultUnavailableError(RECORD),
     errors.TransactionEndedError("k", SECRET, recorded=True),
     errors.TransactionEndedError("k", SECRET, recorded=False),
+    errors.InvalidDeliveryError("slack", "event_id", "is missing"),
+    errors.InvalidSignatureError("github", "X-Hub-Signature-256", "is missing"),
     errors.StoreError("text"),
     errors.StoreUnavailableError("text"),
     errors.ResultNotRecordedError("k", SECRET, "disk full"),

@@ -93,7 +93,10 @@ impl Call {
 
     pub(super) fn start_with(&mut self, py: Python<'_>, entry: Entry) -> Step {
         match entry {
-            Entry::Execute => self.enter(py, Step::Execute),
+            Entry::Execute => match self.enter(py, Step::Execute) {
+                Step::Execute => self.execute(py),
+                step => step,
+            },
             Entry::Reconcile(reconciler, record, was) => {
                 let step = self.enter(py, Step::Reconcile(reconciler, record));
                 if matches!(step, Step::Reconcile(..)) {

@@ -13,6 +13,9 @@ use crate::store::Ending;
 impl Call {
     /// Goes on with what the executor returned or raised.
     pub(in crate::py) fn executed(&mut self, py: Python<'_>, result: PyResult<Py<PyAny>>) -> Step {
+        if let Some(death) = self.witness_end(py, &result) {
+            return death;
+        }
         self.leave(py);
         if self.held.is_none() {
             return match result {
@@ -33,7 +36,7 @@ impl Call {
         };
         match result {
             Ok(value) => match outcome::is_not_executed(value.bind(py)) {
-                Ok(true) => Step::Execute,
+                Ok(true) => self.execute(py),
                 Ok(false) => {
                     self.leave(py);
                     self.keep(py, value, News::Resolved)

@@ -6,6 +6,7 @@ mod claiming;
 mod ending;
 mod executing;
 mod waiting;
+mod witnessed;
 
 pub(super) use self::batched::is_interruption;
 
@@ -145,6 +146,10 @@ pub(super) struct Call {
     cancelled: Option<PyErr>,
     /// Of a call in a batch, which is told when to start: whether it was answered from a record.
     batched: Option<Arc<AtomicBool>>,
+    /// What a test's witness knows its execution by.
+    seen: Option<Py<PyAny>>,
+    /// By a test's word, the store does not hear of the end.
+    is_store_down: bool,
 }
 
 impl Call {
@@ -164,6 +169,8 @@ impl Call {
             entered: None,
             cancelled: None,
             batched: None,
+            seen: None,
+            is_store_down: false,
         }
     }
 

@@ -21,6 +21,7 @@ impl Call {
         if self.cancelled.is_some() {
             return self.give(py, Conclusion::Cancelled);
         }
+        self.tell_witness_busy(py);
         if !self.rules.waits {
             return self.look_up(py, Lookup::AlreadyInProgress);
         }

@@ -38,6 +38,10 @@ impl Errand for Trip {
         drop(self);
     }
 
+    fn answers_by_itself(&self) -> bool {
+        true
+    }
+
     fn recall(&self) -> Option<Arc<dyn Recall>> {
         Some(Arc::clone(self.fate.as_ref()?) as Arc<dyn Recall>)
     }
