@@ -71,36 +71,46 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that every test may look at and none changes anything by."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('shared')}/store.db"
+    with IdempotencyManager(url) as manager:
+        populate(manager)
+    served = Served(url)
+    yield served
+    served.stop()
+
+
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-@pytest.mark.parametrize("size", SIZES)
-def test_a_full_page_is_readable_in_any_window(
-    browser: Browser, serve: Callable[..., Served], file: str, size: str, scheme: Any
-) -> None:
-    with looking(browser, serve(file, "--allow-changes"), size, color_scheme=scheme) as page:
+def test_a_full_page_is_readable_in_any_window(browser: Browser, shared: Served, scheme: Any) -> None:
+    with looking(browser, shared, color_scheme=scheme) as page:
         expect(page.locator("#doubts li")).to_have_count(2)
         expect(page.locator("#hottest tbody tr")).to_have_count(7)
         expect(page.locator("#rate svg path.line, #rate svg text.empty").first).to_be_visible()
-        assert page.evaluate(NO_OVERFLOW)
+        page.locator("summary").first.click()
+        for name, (width, height) in SIZES.items():
+            page.set_viewport_size({"width": width, "height": height})
+            assert page.evaluate(NO_OVERFLOW)
+            picture(page, f"full-{name}-{scheme}")
         too_weak = [(text, round(ratio, 2)) for text, ratio in page.evaluate(CONTRASTS) if ratio < 4.5]
         assert too_weak == []
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 19, 24)"
         assert dark == (scheme == "dark")
-        picture(page, f"full-{size}-{scheme}")
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_an_empty_store_says_so(browser: Browser, serve: Callable[..., Served], tmp_path: Path, size: str) -> None:
+def test_an_empty_store_says_so(browser: Browser, serve: Callable[..., Served], tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/empty.db"
     with IdempotencyManager(url) as manager:
         manager.stats()
-    with looking(browser, serve(url), size) as page:
+    with looking(browser, serve(url), "narrow") as page:
         expect(page.locator("#doubt-note")).to_have_text("Nothing is in doubt.")
         expect(page.locator("#hot-note")).to_have_text("No key was asked for twice.")
         expect(page.locator("#retried-note")).to_have_text("No signal was retried.")
         expect(page.locator("#expiring-note")).to_have_text("Nothing is about to expire.")
         expect(page.locator("table:visible")).to_have_count(0)
         assert page.evaluate(NO_OVERFLOW)
-        picture(page, f"empty-{size}")
+        picture(page, "empty")
 
 
 def test_a_large_store_shows_the_few_that_matter(
@@ -121,17 +131,14 @@ def test_a_large_store_shows_the_few_that_matter(
         picture(page, "large")
 
 
-def test_a_hostile_key_is_text_and_the_token_leaves_the_address(
-    browser: Browser, serve: Callable[..., Served], file: str
-) -> None:
-    served = serve(file)
-    with looking(browser, served) as page:
+def test_a_hostile_key_is_text_and_the_token_leaves_the_address(browser: Browser, shared: Served) -> None:
+    with looking(browser, shared) as page:
         expect(page.locator("#doubts .key").first).to_contain_text(HOSTILE)
         page.locator("summary").first.click()
         expect(page.locator("#doubts code").first).to_contain_text("--result JSON")
         assert page.title() == "idempotency"
         assert page.locator("main script").count() == 0
-        assert page.url == f"{served.origin}/"
+        assert page.url == f"{shared.origin}/"
         page.reload()
         expect(page.locator("#state.on")).to_be_visible()
         assert page.evaluate("document.cookie") == "", "no script can read it"
