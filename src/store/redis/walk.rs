@@ -22,7 +22,9 @@ use crate::store::{Cursor, Page};
 /// Names asked for at once.
 const PART: usize = 1_000;
 /// Steps of one look, where other applications' keys lie between.
-const STEPS: usize = 16;
+const STEPS: usize = 32;
+/// Names asked for at once in a look, which must leave room for those who work.
+const GLANCED: usize = 100;
 /// Scans of which is remembered what they have shown.
 const REMEMBERED: usize = 16;
 
@@ -175,7 +177,7 @@ impl RedisEngine {
                 Some(at) => at,
                 None => self.start().await?,
             };
-            let part = limit.saturating_sub(recent.len()).clamp(1, PART);
+            let part = limit.saturating_sub(recent.len()).clamp(1, GLANCED);
             let (names, next) = self.step(at, part).await?;
             let found = self.slim(&names).await?.into_iter().filter(|kept| !kept.has_expired(now));
             recent.extend(found.map(|kept| kept.seen(now)));
