@@ -35,7 +35,7 @@ python:
 
 .PHONY: setup
 setup: python ## Make .venv with everything that development needs
-	@$(PYTHON) scripts/environment.py --group test --group lint
+	@$(PYTHON) scripts/environment.py --group test --group lint --group docs
 
 # ---------------------------------------------------------------- the two that matter
 
@@ -103,7 +103,12 @@ py-test: setup ## Test the package, the README and the docs on one CPython
 
 .PHONY: docs-test
 docs-test: setup ## Run only the examples in README.md and docs/
-	@$(PY) -m pytest README.md docs $(PYTEST_ARGS)
+	@$(PY) -m pytest README.md docs tests/site $(PYTEST_ARGS)
+
+.PHONY: docs
+docs: setup ## Build the documentation into build/site, and take every warning as an error
+	@echo "==> mkdocs build --strict"
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 .PHONY: other-pythons
 other-pythons: setup ## Test the package on every other CPython >= 3.11 found here
@@ -148,6 +153,6 @@ format: setup ## Format Rust and Python, and mend what ruff can mend
 
 .PHONY: clean
 clean: ## Remove everything that was made
-	rm -rf .venv .venvs dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venvs build dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -f python/*/_core.*.so

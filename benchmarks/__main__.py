@@ -39,6 +39,8 @@ TOPICS = (
     "redis_tasks",
     "postgres_calls",
     "postgres_tasks",
+    "telemetry",
+    "asgi_request",
     "dashboard_top",
 )
 PEERS = (
@@ -54,6 +56,10 @@ PEERS = (
     "hiredis",
     "psycopg",
     "psycopg-pool",
+    "prometheus-client",
+    "opentelemetry-sdk",
+    "datadog",
+    "asgi-idempotency-header",
     "textual",
 )
 ROUNDS, QUICK_ROUNDS = 15, 3

@@ -27,7 +27,7 @@ cd "$clean"
 import pathlib
 
 import idempotency_manager
-from idempotency_manager import idempotent
+from idempotency_manager import idempotent, telemetry
 
 calls = []
 
@@ -44,6 +44,7 @@ assert calls == ["hello"], calls
 folder = pathlib.Path(idempotency_manager.__file__).parent
 parts = [folder / "cli" / "_top.tcss", *(folder / "dashboard" / "static" / name for name in ("index.html", "app.js"))]
 assert all(part.is_file() for part in parts), parts
+assert all(file.is_file() for file in telemetry.files()), telemetry.files()
 print(f"{idempotency_manager.__file__}: called twice, sent {len(calls)} letter")
 PYTHON
 if said=$("${bare[@]}" "$clean/venv/bin/idempotency" 2>&1) || [[ $said != *"idempotency-manager[cli]"* ]]; then

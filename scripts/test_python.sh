@@ -12,7 +12,7 @@ fi
 
 # Every test is in one part: what the first three name, the fourth leaves out.
 away=() # servers that go away, hang, refuse
-servers=(tests/postgres tests/servers)
+servers=(tests/postgres tests/servers tests/queues)
 processes=(tests/cli tests/integration/faults)
 for file in tests/integration/test_*.py; do
     case $file in

@@ -69,6 +69,7 @@ from .exceptions import (
     StoreUnavailableError,
     TransactionEndedError,
     UnsupportedParamError,
+    VolatileParamsWarning,
 )
 
 TYPE_CHECKING = False
@@ -122,6 +123,7 @@ __all__ = [
     "StoreUnavailableError",
     "TransactionEndedError",
     "UnsupportedParamError",
+    "VolatileParamsWarning",
     "aexecute_with_idempotency",
     "canonicalize",
     "check_executed",

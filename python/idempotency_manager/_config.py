@@ -69,6 +69,10 @@ class IdempotencyConfig:
     """What is told of each event: `None`."""
     clock: Clock | None
     """What tells the time: `None` is the store's own."""
+    shadow: bool
+    """Whether every call executes, and what would have been prevented is only counted: False."""
+    warn_volatile_after: int | None
+    """After how many first runs of a signal that differ in the time or a random id to warn: 20; `None` for never."""
 
     def __init__(self, store: str | None = None, /, **fields: object) -> None:
         """Check every field, and the fields against each other.

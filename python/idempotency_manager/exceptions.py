@@ -24,6 +24,8 @@
 
 Each error carries what it is about as attributes and survives `pickle`. Messages hold keys, names and
 times, never params or a result: those may be secrets, and messages end up in logs.
+
+`VolatileParamsWarning` (UserWarning) is the one warning: a param makes every retry a new action.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ __all__ = [
     "StoreUnavailableError",
     "TransactionEndedError",
     "UnsupportedParamError",
+    "VolatileParamsWarning",
 ]
 
 
@@ -68,6 +71,10 @@ class IdempotencyError(Exception):
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Pickle the message and the attributes, so that no constructor has to take its own message back."""
         return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+class VolatileParamsWarning(UserWarning):
+    """A param makes every retry a new action: a time, a random id, the number of an attempt."""
 
 
 def _rebuild(cls: type[IdempotencyError], args: tuple[Any, ...], attributes: dict[str, Any]) -> IdempotencyError:

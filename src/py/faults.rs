@@ -1,4 +1,4 @@
-//! `FaultPlan`: a test's word on what becomes of a manager's calls to its store.
+//! A test's word on what becomes of a manager's calls to its store (`FaultPlan`), and of its executions (`observe`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::PyDelta;
 
+use super::manager::Core;
 use super::{convert, errors};
 use crate::store::faulty::{Outcome, Plan, Verb};
 
@@ -96,4 +97,16 @@ impl FaultPlan {
         let timeout = timeout.map_or(Ok(Duration::from_secs(10)), |timeout| duration(py, timeout, "timeout"))?;
         Ok(py.detach(|| self.plan.wait_for(verb, calls, timeout)))
     }
+}
+
+/// Has a test's witness see the executions of a manager's calls that follow; `None` for nobody any more.
+#[pyfunction]
+#[pyo3(signature = (core, witness))]
+fn observe(core: &Bound<'_, Core>, witness: Option<Py<PyAny>>) {
+    core.get().engine.observe(core.py(), witness);
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<FaultPlan>()?;
+    module.add_function(wrap_pyfunction!(observe, module)?)
 }

@@ -72,6 +72,8 @@ pub struct ClaimRequest<'a> {
     /// Whether this call asks again after a wait. A wait counts nothing, so the answer that ends it counts
     /// like any other.
     pub asks_again: bool,
+    /// Whether the caller executes whatever the answer is: what would have been a prevented duplicate is counted as that.
+    pub shadow: bool,
     /// How long the claim is believed without renewal.
     pub lease: Span,
     /// How long a result would be kept.
@@ -100,6 +102,7 @@ impl<'a> ClaimRequest<'a> {
             latch: false,
             refuses_to_wait: false,
             asks_again: false,
+            shadow: false,
             lease,
             ttl,
             owner,
@@ -287,6 +290,8 @@ pub struct Tally {
     pub in_doubt: u64,
     /// Calls that were answered from a record instead of executing.
     pub duplicates_prevented: u64,
+    /// Calls in shadow mode that would have been.
+    pub would_have_prevented: u64,
     /// Look-ups that found a finished record.
     pub hits: u64,
     /// Look-ups that did not.
@@ -311,7 +316,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// is [`StoreError::Full`], and nothing is claimed.
     ///
     /// Counts a hit and a prevented duplicate for a replay, a miss for a run, a prevented duplicate for a caller that
-    /// refuses to wait; every answer but a wait adds one to the record's attempts.
+    /// refuses to wait; every answer but a wait adds one to the record's attempts. In shadow mode what would have been a
+    /// prevented duplicate is counted as one that was not.
     fn claim(&self, request: &ClaimRequest<'_>) -> Reply<Claimed>;
 
     /// Asks for the right to execute each of these, in one step where the engine can: each is answered, counted and, in a

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import celery
 import pytest
 
-from idempotency_manager import IdempotencyManager, State, idempotent
+from idempotency_manager import ConfigurationError, IdempotencyManager, State, idempotent
 from tests.queues.conftest import PATIENCE, World, eventually
 
 if TYPE_CHECKING:
@@ -152,6 +152,20 @@ def test_a_task_checks_the_arguments_of_the_function_that_it_is_made_of(
     for wrong in ((), ("a", "b", "c")):
         with pytest.raises(TypeError, match="argument"):
             remind.delay(*wrong)
+
+
+def test_a_task_is_refused_where_a_function_should_be(eager: celery.Celery) -> None:
+    with pytest.raises(ConfigurationError, match=r"remind is a task of celery already.*@idempotent.* right above def"):
+
+        @idempotent(target="mail")
+        @eager.task
+        def remind(signal_id: str) -> None: ...
+
+    class Report(celery.Task):  # type: ignore[type-arg]
+        def run(self, signal_id: str) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="is a task of celery already"):
+        idempotent(Report(), target="mail")
 
 
 def test_a_bound_task_may_take_its_own_id_as_the_signal(eager: celery.Celery, manager: IdempotencyManager) -> None:

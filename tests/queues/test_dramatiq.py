@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import dramatiq
 import pytest
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.brokers.stub import StubBroker
 from redis import Redis
 
-from idempotency_manager import IdempotencyManager
+from idempotency_manager import ConfigurationError, IdempotencyManager, idempotent
 from tests.queues.conftest import World, eventually
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ def queue(broker: RedisBroker, actor: str, *arguments: object) -> None:
 def is_drained(broker: RedisBroker) -> bool:
     """Tell whether all messages have been done with."""
     return all(broker.do_qsize(name) == 0 for name in ("default", "default.DQ"))
+
+
+def test_an_actor_is_refused_where_a_function_should_be() -> None:
+    with pytest.raises(ConfigurationError, match=r"\w+ is a task of dramatiq already, .* right above def"):
+
+        @idempotent(target="mail")
+        @dramatiq.actor(broker=StubBroker())
+        def remind(signal_id: str) -> None: ...
 
 
 KILLS = {"before": "before-send", "after": "after-send"}

@@ -266,6 +266,22 @@ def test_a_number_that_is_none_is_named(number: str) -> None:
         webhooks.slack(retry.headers | {"X-Slack-Retry-Num": number}, retry.body)
 
 
+def test_a_lone_surrogate_is_refused_before_it_becomes_a_signal() -> None:
+    with pytest.raises(InvalidDeliveryError, match="id holds a lone surrogate"):
+        webhooks.stripe({}, r'{"id": "\ud800", "object": "event", "type": "invoice.paid"}')
+    headers = documented("github_issues").headers | {"X-GitHub-Delivery": "\udcff"}
+    with pytest.raises(InvalidDeliveryError, match="X-GitHub-Delivery holds a lone surrogate"):
+        webhooks.github(headers)
+
+
+@pytest.mark.parametrize("field", ["api_app_id", "team_id", "minute_rate_limited"])
+def test_a_limit_of_rates_that_names_no_minute_is_refused(field: str) -> None:
+    payload = json.loads(documented("slack_app_rate_limited").body)
+    del payload[field]
+    with pytest.raises(InvalidDeliveryError, match=f"{field} is"):
+        webhooks.slack({}, payload)
+
+
 def test_a_header_that_comes_twice_with_different_values_is_refused() -> None:
     headers = [*documented("github_issues").headers.items(), ("x-github-delivery", "another")]
     with pytest.raises(InvalidDeliveryError, match="X-GitHub-Delivery is there 2 times, with different values"):

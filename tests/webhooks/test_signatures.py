@@ -283,3 +283,14 @@ def test_an_older_signature_of_github_is_not_enough() -> None:
     weak = {"X-Hub-Signature": "sha1=" + hmac.new(SECRET.encode(), given.body, hashlib.sha1).hexdigest()}
     with pytest.raises(InvalidSignatureError, match=r"X-Hub-Signature-256 is missing: .*the webhook has a secret"):
         github(given.headers | weak, given.body)
+
+
+@pytest.mark.parametrize("stamp", ["\udc80", "ü", "now", "-1", "9" * 5000])
+def test_a_time_that_is_none_is_only_wrong(stamp: str) -> None:
+    slacks, stripes = documented("slack_event"), documented("stripe_event")
+    headers = signed_by_slack(slacks.body) | {"X-Slack-Request-Timestamp": stamp}
+    with pytest.raises(InvalidSignatureError):
+        slack(slacks.headers | headers, slacks.body)
+    header = signed_by_stripe(stripes.body)["Stripe-Signature"].split(",", 1)[1]
+    with pytest.raises(InvalidSignatureError):
+        from_stripe(stripes.headers | {"Stripe-Signature": f"t={stamp},{header}"}, stripes.body)

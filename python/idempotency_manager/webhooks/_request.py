@@ -51,7 +51,7 @@ class Request:
         value = self.header(name)
         if value is None:
             raise self.refuse(name, f"is missing: {remedy}")
-        return value
+        return self._unicode(name, value)
 
     def number(self, name: str, value: str) -> int:
         """Read a header that counts."""
@@ -96,7 +96,14 @@ class Request:
             raise self.refuse(path, f"is missing: {remedy}")
         if not isinstance(value, str):
             raise self.refuse(path, f"is {type(value).__name__} and no text: {remedy}")
-        return value
+        return self._unicode(path, value)
+
+    def _unicode(self, field: str, text: str) -> str:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise self.refuse(field, "holds a lone surrogate, which is no Unicode text: no vendor sends it") from None
+        return text
 
 
 def _by_name(headers: Headers) -> dict[str, set[str]]:

@@ -48,7 +48,7 @@ def slack(
         ours = keys(secret, "secret")
         stamp = shown(request, "X-Slack-Request-Timestamp", "Slack signs each request; a proxy may have dropped it")
         signature = shown(request, "X-Slack-Signature", "Slack signs each request; a proxy may have dropped it")
-        message = b"v0:" + stamp.encode() + b":" + request.raw_body()
+        message = b"v0:" + stamp.encode(errors="replace") + b":" + request.raw_body()
         expected = ["v0=" + sha256_hex(key, message) for key in ours]
         agree(request, "X-Slack-Signature", [signature], expected)
         recent(request, "X-Slack-Request-Timestamp", stamp, tolerance, now)
@@ -76,7 +76,12 @@ def _slack_event(request: Request, payload: Mapping[str, Any], kind: str) -> str
         return f"url_verification.{request.text(payload, 'challenge', 'Slack sends it when the URL is entered')}"
     if kind == "app_rate_limited":  # one for each minute in which a workspace has too many events
         minute = payload.get("minute_rate_limited")
-        return ".".join([kind, str(payload.get("api_app_id")), str(payload.get("team_id")), str(minute)])
+        if not isinstance(minute, int):
+            raise request.refuse(
+                "minute_rate_limited", "is no whole number: Slack sends the minute as seconds since 1970"
+            )
+        names = [request.text(payload, name, "Slack sends it with each event") for name in ("api_app_id", "team_id")]
+        return ".".join([kind, *names, str(minute)])
     return request.text(
         payload,
         "event_id",
@@ -244,7 +249,7 @@ def _verify_stripe(request: Request, secret: Secret, tolerance: Duration, now: d
     stamps = [value for scheme, _, value in parts if scheme == "t"]
     if len(stamps) != 1:
         raise InvalidSignatureError(request.vendor, name, f"has {len(stamps)} times (t=) and not one: Stripe sends one")
-    message = stamps[0].encode() + b"." + request.raw_body()
+    message = stamps[0].encode(errors="replace") + b"." + request.raw_body()
     signatures = [value for scheme, _, value in parts if scheme == "v1"]
     agree(request, name, signatures, [sha256_hex(key, message) for key in ours])
     recent(request, name, stamps[0], tolerance, now)

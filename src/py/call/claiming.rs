@@ -1,10 +1,12 @@
 //! What the claim got, and the execution it begins.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use pyo3::prelude::*;
 
 use super::{Call, Claim, Conclusion, Entry, Lookup, Stage, Step};
+use crate::core::clock::Span;
 use crate::core::error::StoreError;
 use crate::core::record::{Failure, Payload, Record};
 use crate::py::errors;
@@ -20,13 +22,12 @@ impl Call {
     /// Goes on with what the claim got.
     pub(in crate::py) fn claimed(&mut self, py: Python<'_>, claimed: Claimed) -> Step {
         match claimed {
-            Claimed::Run(begun) => match self.hold(py, begun, Ending::Release) {
-                Some(step) => step,
-                None => self.granted(py, Entry::Execute, Ending::Release),
-            },
+            Claimed::Run(begun) => self.run(py, begun),
             Claimed::TakeOver(begun, record) => self.take_over(py, begun, record),
+            other if self.rules.shadow => self.shadow(py, other),
             Claimed::Replay { result, attempts } => {
                 self.attempts = attempts;
+                self.active.lint.duplicate(&self.named.key);
                 self.note_replay();
                 let result = self.replay(py, &result);
                 match result {
@@ -53,15 +54,37 @@ impl Call {
         }
     }
 
+    /// Executes under a claim, unless it was cancelled meanwhile.
+    fn run(&mut self, py: Python<'_>, begun: Begun) -> Step {
+        if let Some(step) = self.hold(py, begun, Ending::Release) {
+            return step;
+        }
+        if begun.attempts == 1 {
+            self.lint(py);
+        }
+        self.granted(py, Entry::Execute, Ending::Release)
+    }
+
+    /// Has a first run looked at, and warns of what it shows.
+    fn lint(&self, py: Python<'_>) {
+        let settings = &self.active.settings;
+        if let Some(enough) = settings.warn_volatile_after
+            && settings.include_params_in_key
+            && let Some(found) = self.active.lint.first_run(&self.named, enough)
+        {
+            found.warn(py, &self.named, enough);
+        }
+    }
+
     /// The books of a replay, and its value.
     pub(super) fn replay(&mut self, py: Python<'_>, result: &Payload) -> PyResult<Option<Py<PyAny>>> {
-        notify::replayed(py, &self.active, self.named.about(self.attempts), self.waited_since);
+        self.tell_of_replay(py);
         let converter = self.rules.converter.as_ref().map(|converter| converter.bind(py));
         objects::load(py, result, converter, self.rules.codec.as_ref())
     }
 
     pub(super) fn replay_failure(&mut self, py: Python<'_>, failure: &Failure) -> Step {
-        notify::replayed(py, &self.active, self.named.about(self.attempts), self.waited_since);
+        self.tell_of_replay(py);
         match outcome::rebuild(py, failure, &self.rules) {
             Ok(None) => self.look_up(py, Lookup::PreviousFailure),
             Ok(Some(error)) | Err(error) => self.raise(error),
@@ -83,7 +106,7 @@ impl Call {
     }
 
     /// Starts at once, or, in a batch, when it is told to.
-    fn granted(&mut self, py: Python<'_>, entry: Entry, undo: Ending) -> Step {
+    pub(super) fn granted(&mut self, py: Python<'_>, entry: Entry, undo: Ending) -> Step {
         if self.batched.is_none() {
             return self.start_with(py, entry);
         }
@@ -127,14 +150,17 @@ impl Call {
     pub(super) fn enter(&mut self, py: Python<'_>, step: Step) -> Step {
         self.stage = Stage::Executing;
         let running = self.held.as_ref().map(|held| Arc::clone(&held.running));
-        let codec = self.codec(py);
         let key = Arc::clone(&self.named.key);
-        let entered = Execution::new(py, key, self.attempts, running, self.rules.latch, codec)
-            .and_then(|execution| Py::new(py, execution))
+        // In shadow mode nobody is to give up for want of time.
+        let unclaimed = if self.rules.shadow { self.active.settings.lease() } else { Span::default() };
+        let entered = Execution::new(py, key, self.attempts, running, Some(&*self.rules))
+            .and_then(|execution| Py::new(py, execution.leased_for(unclaimed)))
             .and_then(|execution| Ok((EXECUTION.set(execution.bind(py))?, execution)));
         match entered {
             Ok((token, execution)) => {
                 self.entered = Some((execution, token));
+                self.begin_span(py, matches!(step, Step::Reconcile(..)));
+                self.executes_since = self.meter.as_ref().map(|_| Instant::now());
                 step
             }
             Err(error) => self.end(py, Ending::Release, Conclusion::Raise(error), None),
@@ -145,12 +171,19 @@ impl Call {
     /// not: that context is gone.
     pub(super) fn leave(&mut self, py: Python<'_>) {
         if let Some((execution, token)) = self.entered.take() {
+            if let Some(span) = &self.span {
+                span.leave(py);
+            }
             execution.get().end();
             drop(EXECUTION.reset(token.bind(py)));
         }
     }
 
     pub(super) fn not_claimed(&mut self, py: Python<'_>, error: &StoreError) -> Step {
+        if self.rules.shadow && self.cancelled.is_none() {
+            self.complain(py, &format!("executed without being remembered, because {error}"));
+            return self.granted(py, Entry::Execute, Ending::Release);
+        }
         let unreachable = matches!(error, StoreError::Unavailable(_) | StoreError::Failed(_));
         if unreachable && self.active.settings.execute_without_store && self.cancelled.is_none() {
             log::write(

@@ -36,7 +36,7 @@ impl Call {
             return self.raise(errors::configuration(py, "a claim ended that was not held"));
         };
         match result {
-            Err(_) if tries_left > 0 => {
+            Err(_) if tries_left > 0 && !self.rules.shadow => {
                 let pause = PAUSES[PAUSES.len() - tries_left];
                 self.stage = Stage::Ending { ending, conclusion, news, tries_left: tries_left - 1 };
                 Step::Await(Box::pin(std::future::pending()), Some(Instant::now() + pause))
@@ -47,6 +47,7 @@ impl Call {
             }
             Ok(Held::Kept | Held::Lost(_)) => {
                 self.let_go();
+                self.end_span(py, news.map_or("in_doubt", |news| news.told().0), conclusion.error());
                 if let Some(news) = news {
                     notify::news(py, &self.active, self.named.about(self.attempts), news, self.took());
                     self.tell_witness(
@@ -70,8 +71,10 @@ impl Call {
         }
     }
 
-    pub(super) fn give(&mut self, _py: Python<'_>, conclusion: Conclusion) -> Step {
+    pub(super) fn give(&mut self, py: Python<'_>, conclusion: Conclusion) -> Step {
         self.stage = Stage::Over;
+        // One that ran without a claim of its own, or gave back what it held before it had one.
+        self.end_span(py, if self.rules.shadow { "shadow" } else { "released" }, conclusion.error());
         match (self.cancelled.take(), conclusion) {
             (Some(error), _) | (None, Conclusion::Raise(error)) => Step::Raise(error),
             (None, Conclusion::Return(value)) => Step::Return(value),
@@ -88,6 +91,11 @@ impl Call {
         error: &StoreError,
     ) -> Step {
         self.let_go();
+        self.end_span(py, "not_recorded", conclusion.error());
+        if self.rules.shadow {
+            self.complain(py, &format!("executed, but the store can't be told, because {error}"));
+            return self.give(py, conclusion);
+        }
         match (ending, conclusion) {
             (Ending::Complete(..), Conclusion::Return(value)) => {
                 let args = (&*self.named.key, value, error.to_string());
@@ -105,10 +113,11 @@ impl Call {
         record: Option<Box<Record>>,
     ) -> Step {
         self.let_go();
+        self.end_span(py, News::LeaseLost.told().0, conclusion.error());
         notify::news(py, &self.active, self.named.about(self.attempts), News::LeaseLost, self.took());
         self.tell_witness(py, "lease_lost");
         match (ending, conclusion) {
-            (Ending::Complete(..) | Ending::Release, Conclusion::Return(value)) => {
+            (Ending::Complete(..) | Ending::Release, Conclusion::Return(value)) if !self.rules.shadow => {
                 let record = record.map(|record| self.record(py, record));
                 let finished = matches!(ending, Ending::Complete(..));
                 let args = (record, value, &*self.named.key, finished);

@@ -5,10 +5,13 @@ mod batched;
 mod claiming;
 mod ending;
 mod executing;
+mod shadow;
 mod waiting;
+mod watched;
 mod witnessed;
 
 pub(super) use self::batched::is_interruption;
+use self::shadow::Prior;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,10 +23,13 @@ use super::engine::{Active, Engine};
 use super::execution::Execution;
 use super::keeper::{Place, Running};
 use super::log::About;
+use super::meter::{Asked, Meter};
+use super::naming;
 use super::notify::News;
 use super::objects::PyRecord;
 use super::rules::SharedRules;
 use super::runtime;
+use super::tracer::Span;
 use crate::core::error::StoreError;
 use crate::core::record::{Fence, Fingerprint, Record};
 use crate::store::{BoxFuture, ClaimRequest, Claimed, Ending, Errand, Held, Hold, Queued, Reply, Store};
@@ -39,6 +45,8 @@ pub(super) struct Named {
     pub(super) fingerprint: Fingerprint,
     pub(super) params: Option<Arc<[u8]>>,
     pub(super) context: Option<Arc<[u8]>>,
+    /// The params in canonical form, where the lint wants to see them.
+    pub(super) watched: Option<Box<[u8]>>,
 }
 
 impl Named {
@@ -95,6 +103,15 @@ enum Conclusion {
     Cancelled,
 }
 
+impl Conclusion {
+    const fn error(&self) -> Option<&PyErr> {
+        match self {
+            Self::Raise(error) => Some(error),
+            Self::Return(_) | Self::Cancelled => None,
+        }
+    }
+}
+
 /// What a claim is for.
 enum Entry {
     Execute,
@@ -108,6 +125,8 @@ enum Stage {
     /// With what undoes the claim.
     Granted(Entry, Ending),
     Looking(Lookup),
+    /// In shadow mode, with what the executor came to: looking up what it would have got.
+    Comparing(PyResult<Py<PyAny>>),
     Reconciling(Box<str>),
     Executing,
     Ending {
@@ -139,6 +158,13 @@ pub(super) struct Call {
     asks_again: bool,
     /// When the call began, where somebody is told how long it took.
     began: Option<Instant>,
+    meter: Option<Meter>,
+    /// The claim that is being asked for, where it is timed.
+    asked: Option<Asked>,
+    /// When the executor began, where it is timed.
+    executes_since: Option<Instant>,
+    /// The span of the execution, until what became of it is known.
+    span: Option<Span>,
     waited_since: Option<Instant>,
     attempts: u32,
     held: Option<Claim>,
@@ -146,6 +172,10 @@ pub(super) struct Call {
     cancelled: Option<PyErr>,
     /// Of a call in a batch, which is told when to start: whether it was answered from a record.
     batched: Option<Arc<AtomicBool>>,
+    /// In shadow mode, of a duplicate: what it would have got.
+    prior: Option<Prior>,
+    /// In shadow mode: whether the action could not be named.
+    unnamed: bool,
     /// What a test's witness knows its execution by.
     seen: Option<Py<PyAny>>,
     /// By a test's word, the store does not hear of the end.
@@ -155,6 +185,7 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn new(engine: Arc<Engine>, active: Arc<Active>, rules: SharedRules, named: Named) -> Self {
         let began = active.on_event.as_ref().map(|_| Instant::now());
+        let meter = active.meter(&named.action_type);
         Self {
             engine,
             active,
@@ -163,20 +194,45 @@ impl Call {
             stage: Stage::Claiming,
             asks_again: false,
             began,
+            meter,
+            asked: None,
+            executes_since: None,
+            span: None,
             waited_since: None,
             attempts: 0,
             held: None,
             entered: None,
             cancelled: None,
             batched: None,
+            prior: None,
+            unnamed: false,
             seen: None,
             is_store_down: false,
         }
     }
 
-    /// Whether a cancellation of the wait at hand must let it end: a claim, or the end of one.
+    /// The call of an action as Python gives it.
+    pub(super) fn of_action(
+        engine: &Arc<Engine>,
+        active: &Arc<Active>,
+        rules: &SharedRules,
+        action: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let (py, named) = (action.py(), naming::of_action(active, action));
+        let (engine, active, rules) = (Arc::clone(engine), Arc::clone(active), Arc::clone(rules));
+        match named {
+            Ok(named) => Ok(Self::new(engine, active, rules, named)),
+            Err(reason) if rules.shadow && !is_interruption(py, &reason) => {
+                Ok(Self::unnamed(py, engine, active, rules, &reason))
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+
+    /// Whether a cancellation of the wait at hand must let it end: a claim, the end of one, or the last look
+    /// of a call that has executed.
     pub(super) const fn is_shielded(&self) -> bool {
-        matches!(self.stage, Stage::Claiming | Stage::Ending { .. })
+        matches!(self.stage, Stage::Claiming | Stage::Ending { .. } | Stage::Comparing(_))
     }
 
     /// Whether it asks for the right to execute.
@@ -211,7 +267,11 @@ impl Call {
 
     /// Asks for the right to execute.
     pub(super) fn begin(&mut self, py: Python<'_>) -> Step {
+        if self.unnamed {
+            return self.granted(py, Entry::Execute, Ending::Release);
+        }
         self.stage = Stage::Claiming;
+        self.note_asked();
         let reply = self.active.store.claim(&self.request(self.rules.latch));
         self.take(py, reply, Arrived::Claimed)
     }
@@ -227,8 +287,9 @@ impl Call {
             check_params: self.active.settings.check_params(),
             takes_over: self.rules.takes_over(),
             latch,
-            refuses_to_wait: !self.rules.waits,
+            refuses_to_wait: self.rules.refuses_to_wait(),
             asks_again: self.asks_again,
+            shadow: self.rules.shadow,
             lease: self.active.settings.lease(),
             ttl: self.rules.ttl,
             owner: &self.active.owner,
@@ -238,7 +299,8 @@ impl Call {
     }
 
     /// Goes on with a claim that was asked for in this call's name.
-    pub(super) fn take_claim(&mut self, py: Python<'_>, reply: Reply<Claimed>) -> Step {
+    pub(super) fn take_claim(&mut self, py: Python<'_>, reply: Reply<Claimed>, asked: Option<Asked>) -> Step {
+        self.asked = asked;
         self.take(py, reply, Arrived::Claimed)
     }
 
@@ -263,8 +325,13 @@ impl Call {
     /// Goes on with what a wait brought.
     pub(super) fn resume(&mut self, py: Python<'_>, arrived: Arrived) -> Step {
         match arrived {
-            Arrived::Claimed(Ok(claimed)) => self.claimed(py, claimed),
-            Arrived::Claimed(Err(error)) => self.not_claimed(py, &error),
+            Arrived::Claimed(answer) => {
+                self.note_answer();
+                match answer {
+                    Ok(claimed) => self.claimed(py, claimed),
+                    Err(error) => self.not_claimed(py, &error),
+                }
+            }
             Arrived::Ended(result) => self.ended(py, result),
             Arrived::Found(result) => self.found(py, result),
             Arrived::Awake | Arrived::Elapsed => self.awake(py),

@@ -21,12 +21,13 @@ use smallvec::SmallVec;
 use self::named::gather;
 pub(super) use self::vectorcall::register;
 use self::vectorcall::vectorcall;
-use super::call::{Call, Named};
+use super::call::{Call, Named, is_interruption};
 use super::coroutine::{Coroutine, Executor, Purpose};
 use super::engine::{Active, Engine};
 use super::execution::SIGNAL;
 use super::familiar::Familiars;
 use super::manager::Core;
+use super::meter::{Asked as Timed, Meter};
 use super::rules::SharedRules;
 use super::signature::{Described, Plan, Signature};
 use super::{drive, errors};
@@ -41,6 +42,7 @@ struct Resolved {
     default_version: u64,
     active: Arc<Active>,
     rules: SharedRules,
+    meter: Option<Meter>,
     familiars: Familiars,
 }
 
@@ -113,9 +115,11 @@ struct Asked<'a> {
 /// What the store's first word came to.
 enum Answered {
     Replayed(Py<PyAny>),
-    NotYet(Named, Option<Reply<Claimed>>),
+    NotYet(Named, Option<Claim>),
 }
 
+/// What the store answered to a claim, and since when it was asked, where that is measured.
+type Claim = (Reply<Claimed>, Option<Timed>);
 type Key = SmallVec<[u8; 128]>;
 type Arguments<'a, 'py> = [Borrowed<'a, 'py, PyAny>];
 
@@ -140,8 +144,9 @@ impl Wrapper {
         let version = engine.version();
         let active = engine.active(py)?;
         let rules = Arc::new(active.rules.overlaid(self.options.bind(py))?);
+        let meter = active.meter(&self.action);
         let familiars = Familiars::default();
-        let resolved = Some(Arc::new(Resolved { engine, version, default_version, active, rules, familiars }));
+        let resolved = Some(Arc::new(Resolved { engine, version, default_version, active, rules, meter, familiars }));
         self.resolved.store(resolved.clone());
         Ok(Guard::from_inner(resolved))
     }
@@ -210,17 +215,37 @@ impl Wrapper {
             }
             if let Some(plan) = Signature::known(&plans, positional, keywords) {
                 let shape = Arrived { arguments, positional, keywords };
-                return self.call_planned(py, resolved, signature, plan, &shape);
+                let answered = self.answer_planned(py, resolved, signature, plan, &shape);
+                return self.go_on(py, resolved, answered, &shape);
             }
         }
-        let named = self.bind(py, arguments, positional, keywords)?;
-        let call = Call::new(
-            Arc::clone(&resolved.engine),
-            Arc::clone(&resolved.active),
-            Arc::clone(&resolved.rules),
-            named(&resolved.active)?,
-        );
-        self.run(py, call, None, arguments, positional, keywords)
+        let shape = Arrived { arguments, positional, keywords };
+        let named = self.bind(py, arguments, positional, keywords).and_then(|named| named(&resolved.active));
+        self.go_on(py, resolved, named.map(|named| Answered::NotYet(named, None)), &shape)
+    }
+
+    /// Goes on with the store's first word on a call; in shadow mode, with none where the call could not be named.
+    fn go_on(
+        &self,
+        py: Python<'_>,
+        resolved: &Resolved,
+        answered: PyResult<Answered>,
+        arrived: &Arrived<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let parts = || (Arc::clone(&resolved.engine), Arc::clone(&resolved.active), Arc::clone(&resolved.rules));
+        let (call, claimed) = match answered {
+            Ok(Answered::Replayed(value)) => return Ok(value),
+            Ok(Answered::NotYet(named, claimed)) => {
+                let (engine, active, rules) = parts();
+                (Call::new(engine, active, rules, named), claimed)
+            }
+            Err(reason) if resolved.rules.shadow && !is_interruption(py, &reason) => {
+                let (engine, active, rules) = parts();
+                (Call::unnamed(py, engine, active, rules, &reason), None)
+            }
+            Err(reason) => return Err(reason),
+        };
+        self.run(py, call, claimed, arrived.arguments, arrived.positional, arrived.keywords)
     }
 
     /// Runs a call to its end, or hands out the coroutine that will.
@@ -228,7 +253,7 @@ impl Wrapper {
         &self,
         py: Python<'_>,
         call: Call,
-        claimed: Option<Reply<Claimed>>,
+        claimed: Option<Claim>,
         arguments: &Arguments<'_, '_>,
         positional: usize,
         keywords: Option<&Bound<'_, PyTuple>>,
@@ -241,7 +266,7 @@ impl Wrapper {
         &self,
         py: Python<'_>,
         mut call: Call,
-        claimed: Option<Reply<Claimed>>,
+        claimed: Option<Claim>,
         arguments: &Arguments<'_, '_>,
         positional: usize,
         keywords: Option<&Bound<'_, PyTuple>>,
@@ -257,7 +282,7 @@ impl Wrapper {
             return errors::any(py, Coroutine::new(call, None, Purpose::Execute(executor), Some(name)));
         }
         let step = match claimed {
-            Some(reply) => call.take_claim(py, reply),
+            Some((reply, timed)) => call.take_claim(py, reply, timed),
             None => call.begin(py),
         };
         drive::run(py, &mut call, step, || {

@@ -127,6 +127,7 @@ fn add(tally: &mut Tally, counter: &str, value: u64) {
     match counter {
         "hits" => tally.hits = value,
         "duplicates" => tally.duplicates_prevented = value,
+        "would_have_prevented" => tally.would_have_prevented = value,
         "misses" => tally.misses = value,
         "expired_cleaned" => tally.expired_cleaned = value,
         "evicted" => tally.evicted = value,
