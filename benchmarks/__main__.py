@@ -41,6 +41,7 @@ TOPICS = (
     "postgres_tasks",
     "telemetry",
     "asgi_request",
+    "dashboard_top",
 )
 PEERS = (
     "orjson",
@@ -59,6 +60,7 @@ PEERS = (
     "opentelemetry-sdk",
     "datadog",
     "asgi-idempotency-header",
+    "textual",
 )
 ROUNDS, QUICK_ROUNDS = 15, 3
 ROOT = Path(__file__).parents[1]

@@ -13,8 +13,8 @@ use crate::store::faulty::{Outcome, Plan, Verb};
 /// What is to become of a manager's calls to its store, verb by verb, once `inject` has put it between the two.
 ///
 /// The verbs are `claim`, `renew`, `dispatch`, `finish` (of a claim: with a result, a failure, in doubt, or released),
-/// `mark`, `resolve`, `check`, `get`, `find`, `scan`, `cleanup_expired`, `remove_oldest`, `clear`, `clear_all`, `tally` and
-/// `reset_tally`. Outcomes of one verb come in the order in which they were planned; then its calls pass.
+/// `mark`, `resolve`, `check`, `get`, `find`, `scan`, `cleanup_expired`, `remove_oldest`, `clear`, `clear_all`, `tally`,
+/// `reset_tally` and `glance`. Outcomes of one verb come in the order in which they were planned; then its calls pass.
 #[pyclass(frozen, name = "FaultPlan", module = "idempotency_manager.testing")]
 #[derive(Default)]
 pub(super) struct FaultPlan {

@@ -351,6 +351,20 @@ impl Core {
         }))
     }
 
+    /// A look for people: counters, records, whether they are the newest, where a walk goes on if they are not, and what
+    /// ends next. The records have no result.
+    #[pyo3(signature = (cursor, limit))]
+    fn glance(&self, py: Python<'_>, cursor: Option<String>, limit: usize) -> PyResult<Operation> {
+        let active = self.engine.active(py)?;
+        let reply = active.store.glance(cursor.map(|cursor| Cursor(cursor.into())), limit);
+        Ok(Operation::new(py, reply, |py, glance| {
+            let next = glance.next.map(|Cursor(next)| String::from(next));
+            let counters = Py::new(py, IdempotencyStats::new(&glance.counters))?;
+            let (recent, ending) = (records(py, glance.recent, None)?, records(py, glance.ending, None)?);
+            errors::any(py, (counters, recent, glance.is_newest, next, ending))
+        }))
+    }
+
     /// Writes records as they are, unless a live one of their key is there; answers with what became of each.
     #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it reads")]
     fn restore(&self, py: Python<'_>, records: Vec<PyRef<'_, PyRecord>>) -> PyResult<Operation> {

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "idempotency_manager"
 # What users opt into; nothing that everybody imports may need it.
-OUTERMOST = {"cli", "clients", "middleware", "telemetry", "pytest_plugin", "testing", "webhooks"}
+OUTERMOST = {"cli", "clients", "dashboard", "middleware", "telemetry", "pytest_plugin", "testing", "webhooks"}
 
 RUST_RULES = {
     # lib.rs puts the layers together, py may name them all; only py names the interpreter.
