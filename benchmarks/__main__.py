@@ -39,7 +39,9 @@ TOPICS = (
     "redis_tasks",
     "postgres_calls",
     "postgres_tasks",
+    "telemetry",
     "asgi_request",
+    "dashboard_top",
 )
 PEERS = (
     "orjson",
@@ -54,7 +56,11 @@ PEERS = (
     "hiredis",
     "psycopg",
     "psycopg-pool",
+    "prometheus-client",
+    "opentelemetry-sdk",
+    "datadog",
     "asgi-idempotency-header",
+    "textual",
 )
 ROUNDS, QUICK_ROUNDS = 15, 3
 ROOT = Path(__file__).parents[1]

@@ -24,8 +24,10 @@ bare=(env -i "PATH=$clean/venv/bin" "HOME=$clean/home" "${pip_settings[@]}")
 cd "$clean"
 "${bare[@]}" "$clean/venv/bin/python" -m pip install --quiet "$wheel"
 "${bare[@]}" "$clean/venv/bin/python" -I - <<'PYTHON'
+import pathlib
+
 import idempotency_manager
-from idempotency_manager import idempotent
+from idempotency_manager import idempotent, telemetry
 
 calls = []
 
@@ -39,6 +41,10 @@ def send(signal_id: str, text: str) -> dict[str, str]:
 first, second = send("letter-1", "hello"), send("letter-1", text="hello")
 assert first == second == {"sent": "hello"}, (first, second)
 assert calls == ["hello"], calls
+folder = pathlib.Path(idempotency_manager.__file__).parent
+parts = [folder / "cli" / "_top.tcss", *(folder / "dashboard" / "static" / name for name in ("index.html", "app.js"))]
+assert all(part.is_file() for part in parts), parts
+assert all(file.is_file() for file in telemetry.files()), telemetry.files()
 print(f"{idempotency_manager.__file__}: called twice, sent {len(calls)} letter")
 PYTHON
 if said=$("${bare[@]}" "$clean/venv/bin/idempotency" 2>&1) || [[ $said != *"idempotency-manager[cli]"* ]]; then

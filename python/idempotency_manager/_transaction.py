@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from ._config import store_url
-from ._core import columns_of_failure, enter_execution, leave_execution, meet_row, tell, warn
+from ._core import columns_of_failure, enter_execution, leave_execution, meet_row, tell, warn, watch_execution
 from ._options import microseconds, read_options
 from ._transaction_answers import Answers
 from ._transaction_backend import CommitLostError, KeyBusyError
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from ._action import ActionLike
     from ._config import IdempotencyConfig
-    from ._core import Core
+    from ._core import Core, Watched
     from ._transaction_backend import Backend
     from ._transaction_drive import Steps
     from ._transaction_row import Row
@@ -127,16 +127,18 @@ class SharedTransaction:
         """Whether anything of the caller's has run in the transaction of this call."""
         self._end: _News | None = None
         """What there is to tell of an execution that has begun, should the call raise."""
+        self._watched: Watched | None = None
+        """What measures the execution and has a span of it, where somebody has asked for it."""
 
     def execute(self, executor: Callable[[], Any]) -> Steps[Any]:
         """Run the executor, or answer from the record."""
         try:
             with entered(self._backend.place, self._named.key):
                 answer = yield from self._answer(executor)
-        except BaseException:
-            self._tell(self._end)
+        except BaseException as error:
+            self._tell(self._end, error)
             raise
-        self._tell(answer.news)
+        self._tell(answer.news, answer.error)
         if answer.error is not None:
             raise answer.error
         return answer.value
@@ -180,7 +182,9 @@ class SharedTransaction:
                 self._end = _News("in_doubt", answer.news.row, is_there=False)
             raise
 
-    def _tell(self, news: _News | None) -> None:
+    def _tell(self, news: _News | None, error: BaseException | None) -> None:
+        if self._watched is not None:
+            self._watched.end("failed" if news is None else news.kind, error)
         if news is None:
             return
         # Only an event shows the record, and the time it took.
@@ -267,7 +271,7 @@ class SharedTransaction:
         found = NOT_EXECUTED
         if (reconciler := self._on_in_doubt) != "retry":
             record = self._rows.record(row)
-            found = yield from self._inside(attempts, lambda: reconciler(record))
+            found = yield from self._inside(attempts, lambda: reconciler(record), reconciles=True)
         begun = replace(self._rows.begun(attempts, row.fence), started_at=row.started_at)
         if found is NOT_EXECUTED:
             return (yield from self._claim_and_run(executor, begun, savepoint))
@@ -308,13 +312,25 @@ class SharedTransaction:
         yield from self._keep(savepoint)
         return _Answer(result, news=_News("executed", done))
 
-    def _inside(self, attempts: int, body: Callable[[], Any]) -> Steps[Any]:
+    def _inside(self, attempts: int, body: Callable[[], Any], *, reconciles: bool = False) -> Steps[Any]:
         self._has_run = True
         execution = enter_execution(self._named.key, attempts, microseconds(self._config.lease))
+        watched = watch_execution(self._core, self._named, attempts, reconciles)
+        has_result = False
         try:
-            return (yield body)
+            result = yield body
+            has_result = True
         finally:
+            if watched is not None:
+                self._watch(watched, has_result=has_result)
             leave_execution(execution)
+        return result
+
+    def _watch(self, watched: Watched, *, has_result: bool) -> None:
+        watched.leave(has_result)
+        if self._watched is not None:  # the reconciler's, which has found that it must run
+            self._watched.end("not_executed", None)
+        self._watched = watched
 
     def _failed(self, row: Row, savepoint: Any, error: BaseException) -> Steps[_Answer]:
         """Undo what the executor did. Its exception is raised, and recorded where it is an answer."""

@@ -7,4 +7,5 @@ pub mod error;
 pub mod imprint;
 pub mod machine;
 pub mod record;
+pub mod timings;
 pub mod volatile;

@@ -254,7 +254,12 @@ impl Batch {
     /// Asks for the right to execute each of these; [`take`](Self::take) what was answered.
     fn claim(&self, py: Python<'_>, calls: Calls) -> Operation {
         let latch = self.rules.latch || self.has_own_latch();
-        let taken: Vec<_> = calls.iter().map(|call| call.get().take()).collect();
+        let mut taken: Vec<_> = calls.iter().map(|call| call.get().take()).collect();
+        for stage in &mut taken {
+            if let Stage::Made(call) = stage {
+                call.note_asked();
+            }
+        }
         let requests: Vec<_> = taken
             .iter()
             .filter_map(|stage| match stage {

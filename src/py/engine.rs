@@ -10,8 +10,10 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::keeper::{Keeper, Roster};
 use super::lint::Lint;
+use super::meter::Timings;
 use super::place::Place;
 use super::rules::{Rules, Settings, SharedRules};
+use super::tracer::Tracer;
 use super::{errors, fork, runtime};
 use crate::store::faulty::{FaultyStore, Plan};
 use crate::store::sqlite;
@@ -24,6 +26,9 @@ pub(super) struct Active {
     pub(super) rules: SharedRules,
     pub(super) owner: Arc<str>,
     pub(super) on_event: Option<Py<PyAny>>,
+    /// What is measured, once somebody has asked for it; a replay that nobody measures pays for one look at this.
+    pub(super) timings: Option<Arc<Timings>>,
+    pub(super) tracer: Option<Arc<Tracer>>,
     /// One for all settings of an engine.
     pub(super) lint: Arc<Lint>,
     /// A test's, which sees executions and has faults happen to them.
@@ -63,9 +68,14 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Whether it refuses further calls.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// What a new call runs on; an error once closed.
     pub(super) fn active(&self, py: Python<'_>) -> PyResult<Arc<Active>> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return Err(errors::exception(
                 py,
                 "IdempotencyError",
@@ -99,10 +109,13 @@ impl Engine {
         } else {
             open(&place, &settings, &clock)?
         };
-        let lint = Arc::clone(&before.lint);
-        let witness = before.witness.as_ref().map(|witness| witness.clone_ref(policies.py()));
-        let active = Active { lint, witness, ..Active::new(place, store, settings, policies, clock.unbind())? };
-        let active = Arc::new(active);
+        let made = Active::new(place, store, settings, policies, clock.unbind())?;
+        // Looked at last: opening a store lets other threads run.
+        let watched = self.current();
+        let lint = Arc::clone(&watched.lint);
+        let witness = watched.witness.as_ref().map(|witness| witness.clone_ref(policies.py()));
+        let (timings, tracer) = (watched.timings.clone(), watched.tracer.clone());
+        let active = Arc::new(Active { timings, tracer, lint, witness, ..made });
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
         let switched = cleans != before.settings.enable_auto_cleanup;
@@ -126,6 +139,25 @@ impl Engine {
         Ok(())
     }
 
+    /// What is measured; from now on, if nobody has asked before.
+    pub(super) fn measure(&self, py: Python<'_>) -> PyResult<Arc<Timings>> {
+        let before = self.active(py)?;
+        if let Some(timings) = &before.timings {
+            return Ok(Arc::clone(timings));
+        }
+        let timings = Arc::<Timings>::default();
+        let store = Arc::clone(&before.store);
+        self.replace(Active { timings: Some(Arc::clone(&timings)), ..before.on(py, store) });
+        Ok(timings)
+    }
+
+    /// Has spans made by this tracer, and by none before it.
+    pub(super) fn trace(&self, py: Python<'_>, tracer: Option<Arc<Tracer>>) -> PyResult<()> {
+        let before = self.active(py)?;
+        self.replace(Active { tracer, ..before.on(py, Arc::clone(&before.store)) });
+        Ok(())
+    }
+
     /// Has a test's witness see the executions of the calls that follow, or nobody any more.
     pub(super) fn observe(&self, py: Python<'_>, witness: Option<Py<PyAny>>) {
         let before = self.current();
@@ -144,7 +176,11 @@ impl Engine {
     pub(super) fn traverse(engine: &Arc<Self>, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match engine.active.try_read() {
             Ok(active) if Arc::strong_count(engine) == 1 && Arc::strong_count(&active) == 1 => {
-                visit.call(&active.on_event)
+                visit.call(&active.on_event)?;
+                match &active.tracer {
+                    Some(tracer) if Arc::strong_count(tracer) == 1 => tracer.traverse(visit),
+                    _ => Ok(()),
+                }
             }
             _ => Ok(()),
         }
@@ -153,7 +189,7 @@ impl Engine {
     /// Tells nobody any more.
     pub(super) fn forget_listener(&self, py: Python<'_>) {
         let before = self.current();
-        let deaf = Active { on_event: None, ..before.on(py, Arc::clone(&before.store)) };
+        let deaf = Active { on_event: None, tracer: None, ..before.on(py, Arc::clone(&before.store)) };
         let replaced =
             std::mem::replace(&mut *self.active.write().unwrap_or_else(PoisonError::into_inner), Arc::new(deaf));
         drop((before, replaced));
@@ -210,8 +246,19 @@ impl Active {
         let on_event = object(policies, "on_event")?;
         let rules = Arc::new(Rules::of_settings(&settings, policies)?);
         let on_event = (!on_event.is_none()).then(|| on_event.unbind());
-        let lint = Arc::default();
-        Ok(Self { store, settings, rules, owner: owner(), on_event, lint, witness: None, place, clock })
+        Ok(Self {
+            store,
+            settings,
+            rules,
+            owner: owner(),
+            on_event,
+            timings: None,
+            tracer: None,
+            lint: Arc::default(),
+            witness: None,
+            place,
+            clock,
+        })
     }
 
     /// Whether the lint wants to see the params of a call of this key.
@@ -219,9 +266,10 @@ impl Active {
         self.lint.watches(key) && self.settings.include_params_in_key && self.settings.warn_volatile_after.is_some()
     }
 
-    /// The same in a forked child, whose claims are its own.
+    /// The same in a forked child, whose claims are its own, and whose measurements are.
     fn in_child(&self, py: Python<'_>) -> Self {
-        self.on(py, Arc::clone(&self.store))
+        let timings = self.timings.as_ref().map(|_| Arc::default());
+        Self { timings, ..self.on(py, Arc::clone(&self.store)) }
     }
 
     /// The same on another store.
@@ -232,6 +280,8 @@ impl Active {
             rules: Arc::clone(&self.rules),
             owner: owner(),
             on_event: self.on_event.as_ref().map(|callable| callable.clone_ref(py)),
+            timings: self.timings.clone(),
+            tracer: self.tracer.clone(),
             lint: Arc::clone(&self.lint),
             witness: self.witness.as_ref().map(|witness| witness.clone_ref(py)),
             place: self.place.clone(),

@@ -1,4 +1,4 @@
-//! `FaultPlan`: a test's word on what becomes of a manager's calls to its store.
+//! A test's word on what becomes of a manager's calls to its store (`FaultPlan`), and of its executions (`observe`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,14 +6,15 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::PyDelta;
 
+use super::manager::Core;
 use super::{convert, errors};
 use crate::store::faulty::{Outcome, Plan, Verb};
 
 /// What is to become of a manager's calls to its store, verb by verb, once `inject` has put it between the two.
 ///
 /// The verbs are `claim`, `renew`, `dispatch`, `finish` (of a claim: with a result, a failure, in doubt, or released),
-/// `mark`, `resolve`, `check`, `get`, `find`, `scan`, `cleanup_expired`, `remove_oldest`, `clear`, `clear_all`, `tally` and
-/// `reset_tally`. Outcomes of one verb come in the order in which they were planned; then its calls pass.
+/// `mark`, `resolve`, `check`, `get`, `find`, `scan`, `cleanup_expired`, `remove_oldest`, `clear`, `clear_all`, `tally`,
+/// `reset_tally` and `glance`. Outcomes of one verb come in the order in which they were planned; then its calls pass.
 #[pyclass(frozen, name = "FaultPlan", module = "idempotency_manager.testing")]
 #[derive(Default)]
 pub(super) struct FaultPlan {
@@ -96,4 +97,16 @@ impl FaultPlan {
         let timeout = timeout.map_or(Ok(Duration::from_secs(10)), |timeout| duration(py, timeout, "timeout"))?;
         Ok(py.detach(|| self.plan.wait_for(verb, calls, timeout)))
     }
+}
+
+/// Has a test's witness see the executions of a manager's calls that follow; `None` for nobody any more.
+#[pyfunction]
+#[pyo3(signature = (core, witness))]
+fn observe(core: &Bound<'_, Core>, witness: Option<Py<PyAny>>) {
+    core.get().engine.observe(core.py(), witness);
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<FaultPlan>()?;
+    module.add_function(wrap_pyfunction!(observe, module)?)
 }

@@ -316,7 +316,10 @@ impl Engine {
                 Some(_) => {
                     if self.keeper.begin_cleaning() {
                         // What could not be cleaned up now is still there the next time; nothing depends on it.
-                        drop(settle(active.store.cleanup_expired()));
+                        let removed = settle(active.store.cleanup_expired());
+                        if let (Ok(removed), Some(timings)) = (removed, &active.timings) {
+                            timings.cleaned(removed);
+                        }
                         self.keeper.end_cleaning();
                     }
                     now + interval

@@ -64,6 +64,13 @@ fn codec_of(py: Python<'_>, active: &Active) -> Option<Py<PyAny>> {
     active.rules.codec.as_ref().map(|codec| codec.clone_ref(py))
 }
 
+/// Look-ups that found a result are duplicates that were prevented.
+fn note_hits(active: &Active, hits: usize) {
+    if let Some(timings) = &active.timings {
+        (0..hits).for_each(|_| timings.prevented());
+    }
+}
+
 impl Core {
     fn rules(&self, py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<(Arc<Active>, SharedRules)> {
         let active = self.engine.active(py)?;
@@ -131,12 +138,6 @@ impl Core {
         self.engine.inject(py, &plan.get().plan)
     }
 
-    /// Has a test's witness see the executions of the calls that follow; `None` for nobody any more.
-    #[pyo3(signature = (witness))]
-    fn observe(&self, py: Python<'_>, witness: Option<Py<PyAny>>) {
-        self.engine.observe(py, witness);
-    }
-
     /// Whether the records are in this process, so that nothing waits for a disk or a network.
     fn is_local(&self) -> bool {
         self.engine.current().store.is_local()
@@ -148,6 +149,11 @@ impl Core {
             self.engine.keeper.await_cleaning();
             self.engine.current().store.let_go();
         });
+    }
+
+    /// Whether it refuses further calls.
+    fn is_closed(&self) -> bool {
+        self.engine.is_closed()
     }
 
     /// Ends the background thread and refuses further calls.
@@ -223,6 +229,7 @@ impl Core {
         let active = self.engine.active(py)?;
         let reply = active.store.check(&key);
         Ok(Operation::new(py, reply, move |py, hit| {
+            note_hits(&active, usize::from(hit.is_some()));
             let result = CheckResult::new(py, key, hit.as_ref(), codec_of(py, &active).as_ref())?;
             errors::any(py, Py::new(py, result)?)
         }))
@@ -232,6 +239,7 @@ impl Core {
         let active = self.engine.active(py)?;
         let reply = active.store.check_many(&keys.iter().map(String::as_str).collect::<Vec<_>>());
         Ok(Operation::new(py, reply, move |py, hits| {
+            note_hits(&active, hits.iter().flatten().count());
             let codec = codec_of(py, &active);
             let results = keys.into_iter().zip(hits).map(|(key, hit)| {
                 CheckResult::new(py, key, hit.as_ref(), codec.as_ref()).and_then(|result| Py::new(py, result))
@@ -343,6 +351,20 @@ impl Core {
         }))
     }
 
+    /// A look for people: counters, records, whether they are the newest, where a walk goes on if they are not, and what
+    /// ends next. The records have no result.
+    #[pyo3(signature = (cursor, limit))]
+    fn glance(&self, py: Python<'_>, cursor: Option<String>, limit: usize) -> PyResult<Operation> {
+        let active = self.engine.active(py)?;
+        let reply = active.store.glance(cursor.map(|cursor| Cursor(cursor.into())), limit);
+        Ok(Operation::new(py, reply, |py, glance| {
+            let next = glance.next.map(|Cursor(next)| String::from(next));
+            let counters = Py::new(py, IdempotencyStats::new(&glance.counters))?;
+            let (recent, ending) = (records(py, glance.recent, None)?, records(py, glance.ending, None)?);
+            errors::any(py, (counters, recent, glance.is_newest, next, ending))
+        }))
+    }
+
     /// Writes records as they are, unless a live one of their key is there; answers with what became of each.
     #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it reads")]
     fn restore(&self, py: Python<'_>, records: Vec<PyRef<'_, PyRecord>>) -> PyResult<Operation> {
@@ -361,8 +383,14 @@ impl Core {
     }
 
     fn cleanup_expired(&self, py: Python<'_>) -> PyResult<Operation> {
-        let reply = self.engine.active(py)?.store.cleanup_expired();
-        Ok(plain(py, reply))
+        let active = self.engine.active(py)?;
+        let reply = active.store.cleanup_expired();
+        Ok(Operation::new(py, reply, move |py, removed| {
+            if let Some(timings) = &active.timings {
+                timings.cleaned(removed);
+            }
+            errors::any(py, removed)
+        }))
     }
 
     fn remove_oldest(&self, py: Python<'_>, count: u64) -> PyResult<Operation> {

@@ -29,6 +29,7 @@ mod lint;
 mod log;
 mod manager;
 mod metadata;
+mod meter;
 mod naming;
 mod notify;
 mod objects;
@@ -41,6 +42,7 @@ mod rules;
 mod runtime;
 mod settle;
 mod signature;
+mod tracer;
 mod transaction;
 mod wrapper;
 
@@ -56,12 +58,14 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     objects::register(module)?;
     manager::register(module)?;
     lines::register(module)?;
+    meter::register(module)?;
+    tracer::register(module)?;
     lint::register(module)?;
     wrapper::register(module)?;
     module.add_class::<inventory::Inventory>()?;
     engine::register(module)?;
     fork::register(module)?;
     transaction::register(module)?;
-    module.add_class::<faults::FaultPlan>()?;
+    faults::register(module)?;
     module.add_class::<clock::PyManualClock>()
 }

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 use super::engine::Active;
 use super::log::{self, About, Level};
+use super::meter::Meter;
 use super::objects::{Event, PyRecord};
 use crate::core::clock::Span;
 use crate::store::Reply;
@@ -65,7 +66,14 @@ pub(super) fn tell(
 }
 
 /// Tells of a duplicate that was answered from a record; `waited_since` where it waited for it.
-pub(super) fn replayed(py: Python<'_>, active: &Active, about: About<'_>, waited_since: Option<Instant>) {
+pub(super) fn replayed(
+    py: Python<'_>,
+    active: &Active,
+    about: About<'_>,
+    meter: Option<&Meter>,
+    waited_since: Option<Instant>,
+) {
+    note_replay(py, active, about, meter, waited_since);
     let (replayed, level, text) = REPLAYED;
     let kind = if waited_since.is_some() { "waited" } else { replayed };
     let took = waited_since.map(|since| since.elapsed());
@@ -79,6 +87,23 @@ pub(super) fn replayed(py: Python<'_>, active: &Active, about: About<'_>, waited
 pub(super) fn heard(py: Python<'_>, witness: &Py<PyAny>, answer: PyResult<Py<PyAny>>) {
     if let Err(error) = answer {
         error.write_unraisable(py, Some(witness.bind(py)));
+    }
+}
+
+/// Has a replay counted, and noted on the span that is current.
+#[inline]
+pub(super) fn note_replay(
+    py: Python<'_>,
+    active: &Active,
+    about: About<'_>,
+    meter: Option<&Meter>,
+    waited_since: Option<Instant>,
+) {
+    if let Some(meter) = meter {
+        meter.replayed();
+    }
+    if let Some(tracer) = &active.tracer {
+        tracer.replayed(py, about, waited_since.map(|since| since.elapsed().as_secs_f64()));
     }
 }
 

@@ -16,6 +16,7 @@ use super::naming;
 use super::notify::{self, News};
 use super::objects::PyRecord;
 use super::outcome;
+use super::tracer::Watched;
 use crate::core::clock::{Span, Timestamp};
 use crate::core::machine::{Decision, Request, decide};
 use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record, Status};
@@ -217,6 +218,14 @@ fn enter_execution(py: Python<'_>, key: &str, attempts: u32, lease: u64) -> PyRe
     Execution::enter_in_transaction(py, key, attempts, Span::from_micros(lease))
 }
 
+/// Watches an execution of a manager's, where somebody has asked for it.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "an argument that is made of a Python object belongs to the call")]
+fn watch_execution(core: &Bound<'_, Core>, named: Names, attempts: u32, reconciles: bool) -> Option<Watched> {
+    let active = core.get().engine.current();
+    Watched::begin(core.py(), &active, named.about(attempts), reconciles)
+}
+
 /// Ends what `enter_execution` began.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "an argument that is made of a Python object belongs to the call")]
@@ -246,6 +255,9 @@ fn tell(
     };
     let active = core.get().engine.current();
     let (py, about) = (core.py(), named.about(attempts));
+    if kind == notify::REPLAYED.0 {
+        notify::note_replay(py, &active, about, active.meter(&about.action_type.into()).as_ref(), None);
+    }
     if let Some(witness) = &active.witness {
         let named = (about.key, about.signal_id, about.action_type, about.target);
         notify::heard(py, witness, witness.call_method1(py, "told", (kind, named)));
@@ -287,6 +299,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(claim_owner, module)?)?;
     module.add_function(wrap_pyfunction!(enter_execution, module)?)?;
     module.add_function(wrap_pyfunction!(leave_execution, module)?)?;
+    module.add_function(wrap_pyfunction!(watch_execution, module)?)?;
     module.add_function(wrap_pyfunction!(tell, module)?)?;
     module.add_function(wrap_pyfunction!(warn, module)?)
 }

@@ -10,8 +10,8 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    ClaimRequest, Claimed, Cursor, Ending, Held, Hit, Hold, Limits, MarkRequest, Page, Reply, Resolution, Restored,
-    Selector, Store, Tally,
+    ClaimRequest, Claimed, Cursor, Ending, Glance, Held, Hit, Hold, Limits, MarkRequest, Page, Reply, Resolution,
+    Restored, Selector, Store, Tally,
 };
 use crate::core::clock::Span;
 use crate::core::error::StoreError;
@@ -41,10 +41,11 @@ pub enum Verb {
     ClearAll,
     Tally,
     ResetTally,
+    Glance,
 }
 
 /// All verbs by their names, in the order of the enum.
-const VERBS: [(Verb, &str); 20] = [
+const VERBS: [(Verb, &str); 21] = [
     (Verb::Claim, "claim"),
     (Verb::ClaimMany, "claim_many"),
     (Verb::Renew, "renew"),
@@ -65,6 +66,7 @@ const VERBS: [(Verb, &str); 20] = [
     (Verb::ClearAll, "clear_all"),
     (Verb::Tally, "tally"),
     (Verb::ResetTally, "reset_tally"),
+    (Verb::Glance, "glance"),
 ];
 
 impl Verb {
@@ -307,6 +309,10 @@ impl Store for FaultyStore {
 
     fn scan(&self, from: Option<Cursor>, limit: usize) -> Reply<Page> {
         self.answer(Verb::Scan, |store| store.scan(from, limit))
+    }
+
+    fn glance(&self, from: Option<Cursor>, limit: usize) -> Reply<Glance> {
+        self.answer(Verb::Glance, |store| store.glance(from, limit))
     }
 
     fn cleanup_expired(&self) -> Reply<u64> {

@@ -17,6 +17,7 @@ use crate::core::record::{Failure, Fence, Fingerprint, Labels, Payload, Record, 
 #[cfg(not(shuttle))]
 mod asked;
 pub mod faulty;
+pub mod glance;
 #[cfg(not(shuttle))]
 pub mod kept;
 pub mod memory;
@@ -34,6 +35,7 @@ pub mod sqlite;
 #[cfg(not(shuttle))]
 mod waiters;
 
+pub use self::glance::Glance;
 pub use self::reply::{BoxFuture, Errand, Queued, Recall, Reply};
 
 /// The right to execute that a claim gave: the key and the fence that proves it.
@@ -384,6 +386,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// All live records, in parts of about `limit`. Records that come or go meanwhile may or may not be among
     /// them; one that stays is, once.
     fn scan(&self, from: Option<Cursor>, limit: usize) -> Reply<Page>;
+
+    /// A look for people who watch: the counters, up to `limit` of the newest live records, and what ends next. `from` is
+    /// where a walk goes on that stands in for the newest. See [`Glance`].
+    fn glance(&self, from: Option<Cursor>, limit: usize) -> Reply<Glance>;
 
     /// Removes expired records, at a cost of what it removes; answers with their number.
     fn cleanup_expired(&self) -> Reply<u64>;

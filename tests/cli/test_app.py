@@ -16,6 +16,7 @@ EXPECTED = [
     "cleanup",
     "clear",
     "completion",
+    "dashboard",
     "doubts",
     "explain",
     "export",
@@ -28,6 +29,7 @@ EXPECTED = [
     "schema",
     "show",
     "stats",
+    "top",
 ]
 
 

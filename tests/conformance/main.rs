@@ -175,6 +175,9 @@ macro_rules! conformance {
                     a_scan_finds_each_record_once
                     a_scan_keeps_its_promise_while_records_come_and_go
                     nothing_is_found_in_an_empty_store
+                    a_glance_shows_the_newest_and_what_ends_next
+                    a_glance_is_bounded_and_passes_over_what_has_expired
+                    a_glance_has_the_counters_and_no_results
                 }
                 upkeep {
                     a_cleanup_removes_what_has_expired_and_nothing_else

@@ -1,8 +1,9 @@
 //! Finding records.
 
 use _core::core::clock::Span;
-use _core::core::record::Labels;
-use _core::store::{Ending, Selector};
+use _core::core::record::{Labels, Payload, Record, Status};
+use _core::store::glance::ENDING;
+use _core::store::{Ending, Glance, Selector};
 
 use crate::world::{Factory, World, ask, labels};
 
@@ -126,4 +127,77 @@ pub(crate) fn nothing_is_found_in_an_empty_store(store: Factory) {
     ] {
         assert!(world.find(selector).is_empty());
     }
+}
+
+fn keys_of(records: &[Record]) -> Vec<&str> {
+    records.iter().map(|record| &*record.key).collect()
+}
+
+/// All that a glance shows, of every part of a walk where the engine has no order.
+fn glances(world: &World, limit: usize) -> Vec<Glance> {
+    let mut all = vec![ask(world.store.glance(None, limit))];
+    while let Some(next) = all.last_mut().and_then(|glance| glance.next.take()) {
+        all.push(ask(world.store.glance(Some(next), limit)));
+    }
+    all
+}
+
+pub(crate) fn a_glance_shows_the_newest_and_what_ends_next(store: Factory) {
+    let world = World::new(store);
+    for (key, ttl) in [("a:b:1", 300), ("a:b:2", 100), ("a:b:3", 200)] {
+        world.pass(1);
+        world.execute_for(key, Span::from_secs(ttl));
+    }
+    world.pass(1);
+    world.run("a:b:busy");
+    world.pass(1);
+    world.doubt("a:b:doubt");
+    let glance = ask(world.store.glance(None, 100));
+    assert_eq!(keys_of(&glance.recent), ["a:b:doubt", "a:b:busy", "a:b:3", "a:b:2", "a:b:1"]);
+    assert_eq!(keys_of(&glance.ending), ["a:b:2", "a:b:3", "a:b:1"]);
+    assert!(glance.next.is_none());
+    world.pass(100);
+    let states: Vec<_> = glances(&world, 100).remove(0).recent.into_iter().map(|record| record.status).collect();
+    let doubts = states.iter().filter(|status| matches!(status, Status::InDoubt { .. })).count();
+    assert_eq!(doubts, 2, "a lapsed claim is in doubt for this reader, too");
+}
+
+pub(crate) fn a_glance_is_bounded_and_passes_over_what_has_expired(store: Factory) {
+    let world = World::new(store);
+    for number in 0..100 {
+        world.execute_for(&format!("s:a:t{number}"), Span::from_secs(1_000 + number));
+        world.pass(1);
+    }
+    for number in 0..20 {
+        world.execute_for(&format!("s:a:short{number}"), Span::from_secs(1));
+    }
+    world.pass(1);
+    for glance in glances(&world, 10) {
+        assert!(glance.ending.len() <= ENDING);
+        assert!(glance.recent.iter().chain(&glance.ending).all(|record| !record.key.contains("short")));
+        if glance.is_newest {
+            assert_eq!(keys_of(&glance.recent), (90..100).rev().map(|at| format!("s:a:t{at}")).collect::<Vec<_>>());
+            let first: Vec<String> = (0..ENDING).map(|at| format!("s:a:t{at}")).collect();
+            assert_eq!(keys_of(&glance.ending), first);
+        }
+    }
+    let mut seen: Vec<String> =
+        glances(&world, 200).iter().flat_map(|glance| keys_of(&glance.recent)).map(String::from).collect();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 100, "all that live");
+}
+
+pub(crate) fn a_glance_has_the_counters_and_no_results(store: Factory) {
+    let world = World::new(store);
+    world.execute("a:b:c");
+    world.claim("a:b:c");
+    ask(world.store.check("a:b:none"));
+    let glance = ask(world.store.glance(None, 10));
+    assert_eq!((glance.counters.hits, glance.counters.misses, glance.counters.duplicates_prevented), (1, 2, 1));
+    assert_eq!(glance.recent[0].attempts, 2);
+    if !world.store.is_local() {
+        assert!(matches!(glance.recent[0].status, Status::Completed { result: Payload::Unavailable, .. }));
+    }
+    assert!(ask(World::new(store).store.glance(None, 10)).recent.is_empty());
 }

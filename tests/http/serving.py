@@ -18,6 +18,8 @@ import uvicorn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import httpx
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20
 
@@ -79,3 +81,13 @@ def gunicorn_serving(framework: str, folder: Path, store: str, *arguments: str, 
         process.terminate()
         process.wait(PATIENCE)
         listener.close()
+
+
+@contextmanager
+def raw_request(client: httpx.Client, case: str, headers: str, path: str = "/cards") -> Iterator[socket.socket]:
+    """A connection on which a request's headers have been sent."""
+    url = client.base_url
+    with socket.create_connection((url.host, url.port or 0), timeout=PATIENCE) as connection:
+        start = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Case: {case}\r\n"
+        connection.sendall(f'{start}Idempotency-Key: "{case}"\r\n{headers}\r\n'.encode())
+        yield connection

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import socket
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.http.desk import BIG, TAKEN
+from tests.http.serving import raw_request
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
     from tests.http.conftest import Site
@@ -185,7 +185,7 @@ def test_a_body_in_chunks_is_hashed_like_one_in_a_piece(site: Site) -> None:
     ids=["declared", "in chunks"],
 )
 def test_a_body_that_is_too_large_is_refused_before_its_end(site: Site, headers: str, sent: bytes) -> None:
-    with raw_request(site, headers) as connection:
+    with raw_request(site.client, site.case, headers) as connection:
         connection.sendall(sent)
         answer = last_response(connection)
     assert answer.startswith(b"HTTP/1.1 413 ")
@@ -194,21 +194,11 @@ def test_a_body_that_is_too_large_is_refused_before_its_end(site: Site, headers:
 
 
 def test_a_client_that_waits_for_100_continue_is_told_to_go_on(site: Site) -> None:
-    with raw_request(site, "Content-Length: 2\r\nExpect: 100-continue\r\n") as connection:
+    with raw_request(site.client, site.case, "Content-Length: 2\r\nExpect: 100-continue\r\n") as connection:
         assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"{}")
         assert last_response(connection).startswith(b"HTTP/1.1 201 ")
     assert site.runs == 1
-
-
-@contextmanager
-def raw_request(site: Site, headers: str) -> Iterator[socket.socket]:
-    """A connection on which a request's headers have been sent."""
-    url = site.client.base_url
-    with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
-        start = f"POST /cards HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Case: {site.case}\r\n"
-        connection.sendall(f'{start}Idempotency-Key: "{site.case}"\r\n{headers}\r\n'.encode())
-        yield connection
 
 
 def last_response(connection: socket.socket) -> bytes:

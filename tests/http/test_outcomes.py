@@ -250,6 +250,31 @@ async def test_the_statistics_count_a_replay_as_one_prevented_duplicate() -> Non
     assert (record.attempt_count, record.signal_id, record.action_type) == (3, "k", "POST /cards")
 
 
+async def test_what_this_process_remembers_of_a_request_does_not_outlive_its_record() -> None:
+    manager, app = AsyncIdempotencyManager(), App()
+    one, other = (IdempotencyMiddleware(app, manager) for _ in range(2))
+    await ask(one, b"first")
+    (record,) = [record async for record in manager.iter_records()]
+    await manager.clear_key(record.key)
+    assert ((await ask(other, b"second")).status, app.runs) == (201, 2)
+    assert (await ask(one, b"first")).json["code"] == "key-reused"
+    assert (await ask(one, b"second")).headers["idempotent-replayed"] == "true"
+    await manager.clear_key(record.key)
+    assert ((await ask(one, b"first")).status, app.runs) == (201, 3)
+
+
+@pytest.mark.parametrize("size", [0, 1024, 1025, 100_000])
+async def test_a_body_of_any_size_is_told_from_another(size: int) -> None:
+    app = App()
+    middleware = IdempotencyMiddleware(app, AsyncIdempotencyManager())
+    body = b"x" * size
+    for _ in range(3):
+        assert (await ask(middleware, body)).status == 201
+    assert (await ask(middleware, body + b"y")).json["code"] == "key-reused"
+    assert (await ask(middleware, body, query_string=b"q")).json["code"] == "key-reused"
+    assert app.runs == 1
+
+
 async def test_the_default_manager_is_the_one_of_the_moment(manager: IdempotencyManager) -> None:
     await ask(IdempotencyMiddleware(App()))
     assert manager.find_keys_by_signal_id("k")

@@ -12,9 +12,9 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 TUTORIALS = DOCS / "tutorials"
 # What the fenced blocks of the pages are. Python is run by conftest.py, or, in a tutorial, saved and run with the
-# sessions; sessions with the command are run by tests/cli. The others only show: `sh` has installations.
-LANGUAGES = {"alloy", "bash", "console", "diff", "html", "http", "ini", "javascript", "json", "promql", "python", "sh"}
-LANGUAGES |= {"sql", "text", "toml", "yaml"}
+# sessions; sessions with the command are run by tests/cli, JavaScript by tests/unit/test_keys.py. The others only show:
+# `sh` has installations.
+LANGUAGES = {"console", "javascript", "json", "python", "sh", "sql", "text", "toml", "yaml"}
 
 
 def linked(page: Path) -> set[Path]:

@@ -15,7 +15,7 @@ TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 
 
 def test_there_is_a_tutorial_for_each_situation() -> None:
-    assert [page.stem for page in TUTORIALS] == ["script", "tests", "webhook", "worker"]
+    assert [page.stem for page in TUTORIALS] == ["api", "script", "tests", "webhook", "worker"]
 
 
 @pytest.mark.timeout(180)  # a score of interpreters, on a machine that may be busy

@@ -11,7 +11,7 @@ import click
 
 from idempotency_manager.exceptions import IdempotencyError
 
-from . import _completion, _keys, _look, _mend, _move, _run
+from . import _completion, _dashboard, _keys, _look, _mend, _move, _run, _top
 from ._exit import CODES_HELP, RUN_OFFSET, CommandError, Exit, code_of
 from ._options import common, session
 from ._output import NoReaderError, printable, without_secrets
@@ -68,6 +68,8 @@ for _command in (
     _keys.key,
     _keys.explain,
     _look.export,
+    _top.top,
+    _dashboard.dashboard,
     _move.import_records,
     _move.migrate,
     _move.schema,

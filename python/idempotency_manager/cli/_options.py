@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from idempotency_manager._duration import parse_duration
+from idempotency_manager._strict_json import parse_json
 
 from ._exit import CommandError, Exit
 from ._session import Session
@@ -111,28 +111,15 @@ _MANY_DIGITS = 16
 
 
 def read_json(text: str, what: str) -> Any:
-    """Read JSON strictly: a name given twice would silently lose one of its values.
+    """Read JSON strictly.
 
     Raises:
         CommandError: It is none.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return parse_json(text)
     except (ValueError, RecursionError) as problem:
         raise CommandError(f"{what} is no JSON: {problem}", Exit.USAGE) from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice!r} stands in one object twice")
-    return members
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def read_params(given: tuple[str, ...]) -> dict[str, Any]:

@@ -139,10 +139,11 @@ class Recorder:
     Attributes:
         status: Its status; 0 as long as it has not begun.
         headers: Its headers.
+        is_kept: Whether an answer with that status is kept.
         is_too_large: Whether its body has grown beyond the limit.
     """
 
-    __slots__ = ("_chunks", "_limit", "_size", "headers", "is_too_large", "status")
+    __slots__ = ("_chunks", "_limit", "_size", "headers", "is_kept", "is_too_large", "status")
 
     def __init__(self, limit: int) -> None:
         """Start with nothing seen; keep at most `limit` bytes."""
@@ -151,7 +152,14 @@ class Recorder:
         self._limit = limit
         self.status = 0
         self.headers: Iterable[RawHeader] = ()
+        self.is_kept = False
         self.is_too_large = False
+
+    def start(self, status: int, headers: Iterable[RawHeader], *, is_kept: bool) -> None:
+        """Take its status and headers; a second time they replace the first, as WSGI has it after an error."""
+        self.status = status
+        self.headers = headers
+        self.is_kept = is_kept
 
     def add(self, chunk: bytes) -> None:
         """Take a part of its body."""

@@ -12,7 +12,7 @@ from idempotency_manager._types import final
 from idempotency_manager.exceptions import IdempotencyError, InDoubtError, InvalidActionError
 
 from ._answer import Recorder
-from ._claims import LOST, Claims, tell_of_loss, tell_of_refusal
+from ._claims import LARGEST_NOTE, LOST, Claims, tell_of_loss, tell_of_refusal
 from ._decision import (
     ANYBODY,
     Payload,
@@ -101,9 +101,10 @@ class IdempotencyMiddleware:
             if message.get("more_body") or len(body) > policy.max_body_size or message["type"] != "http.request":
                 answer = await self._gather(name, headers, message, (scope, receive, send))
             else:
-                fingerprint = fingerprint_of(scope.get("query_string", b""), field(b"content-type"), body)
-                answer = self._claims.at_hand(name, fingerprint)
+                query = scope.get("query_string", b"")
+                answer = self._claims.at_hand(name, query, body)
                 if answer is None:
+                    fingerprint = fingerprint_of(query, field(b"content-type"), body)
                     answer = await self._carry_out(name, (body, fingerprint), (scope, receive, send))
         if answer is not None:
             # A copy of the headers, as those who stand outside may add theirs in place.
@@ -126,10 +127,10 @@ class IdempotencyMiddleware:
 
     async def _carry_out(self, name: Name, request: tuple[bytes, str], call: Call) -> Answer | Problem | None:
         """Let the application answer a body with its fingerprint, or give the answer that there is instead."""
-        scope, receive, send = call
+        scope = call[0]
         if name[3] is ANYBODY and any(field == b"cookie" for field, _ in scope["headers"]):
             self._claims.warn_of_cookies()
-        exchange = _Exchange(self._claims, self._policy, request, receive, send)
+        exchange = _Exchange(self._claims, self._policy, request, call)
         answer = await exchange.claim(name)
         if answer is not None:
             return answer
@@ -156,22 +157,22 @@ class _Exchange:
     """
 
     __slots__ = (
-        "_attempt", "_block", "_body", "_claims", "_fingerprint", "_has_gone", "_held", "_is_over", "_name", "_over",
-        "_policy", "_receive", "_recorder", "_send", "reported",
+        "_attempt", "_block", "_body", "_claims", "_fingerprint", "_has_gone", "_held", "_is_over", "_name", "_noted",
+        "_over", "_policy", "_query", "_receive", "_recorder", "_send", "reported",
     )  # fmt: skip
     _block: ClaimBlock
     _attempt: Attempt
     _name: Name
 
-    def __init__(
-        self, claims: Claims, policy: Policy, request: tuple[bytes, str], receive: Receive, send: Send
-    ) -> None:
+    def __init__(self, claims: Claims, policy: Policy, request: tuple[bytes, str], call: Call) -> None:
         self._claims = claims
         self._policy = policy
+        scope, self._receive, self._send = call
         self._body: bytes | None
         self._body, self._fingerprint = request
-        self._receive = receive
-        self._send = send
+        # A large one is let go of as soon as the application has it.
+        self._noted = self._body if len(self._body) <= LARGEST_NOTE else None
+        self._query = scope.get("query_string", b"")
         self._recorder = Recorder(policy.max_answer_size)
         self._held: Message | None = None
         self._has_gone = False
@@ -225,12 +226,12 @@ class _Exchange:
             return
         recorder = self._recorder
         if message["type"] == "http.response.start":
-            recorder.status = message["status"]
-            recorder.headers = list(message.get("headers", ()))
+            status = message["status"]
+            recorder.start(status, list(message.get("headers", ())), is_kept=self._policy.keep(status))
         elif message["type"] == "http.response.body":
             is_last = not message.get("more_body", False)
             recorder.add(message.get("body", b""))
-            if not self._policy.keep(recorder.status):
+            if not recorder.is_kept:
                 if is_last:
                     self._held = message  # until it is known how the application ends
                     return
@@ -258,7 +259,8 @@ class _Exchange:
 
     async def _keep(self) -> None:
         answer = self._recorder.answer(self._fingerprint, self._policy.drop_headers)
-        await self._settle(self._attempt.complete, self._claims.remember(self._name, self._attempt.key, answer))
+        kept = self._claims.remember(self._name, self._attempt.key, answer, self._query, self._noted)
+        await self._settle(self._attempt.complete, kept)
 
     async def _settle(self, how: Callable[..., None], *result: object) -> None:
         """End the claim. Where the store can't be told, the answer goes out all the same: the action has happened."""

@@ -174,8 +174,9 @@ class _Exchange:
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
         """Record the status and headers, and hand them on; the application's `start_response`."""
-        self._recorder.status = int(status[:3])
-        self._recorder.headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        code = int(status[:3])
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        self._recorder.start(code, raw, is_kept=self._policy.keep(code))
         given = (status, headers) if exc_info is None else (status, headers, exc_info)
         write = self._start_response(*given)
 
@@ -218,7 +219,7 @@ class _Exchange:
             return
         recorder = self._recorder
         recorder.add(chunk)
-        if recorder.is_whole or (recorder.is_too_large and self._policy.keep(recorder.status)):
+        if recorder.is_whole or (recorder.is_too_large and recorder.is_kept):
             self._end()
 
     def _end(self) -> None:
@@ -228,7 +229,7 @@ class _Exchange:
         recorder = self._recorder
         if not recorder.status:
             self._leave(None)
-        elif self._policy.keep(recorder.status):
+        elif recorder.is_kept:
             answer = recorder.answer(self._fingerprint, self._policy.drop_headers)
             self._settle(self._attempt.complete, self._claims.remember(self._name, self._attempt.key, answer))
         elif self._reported.error is not None:

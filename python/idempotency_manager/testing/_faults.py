@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
+from threading import get_ident
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, final
 
 if TYPE_CHECKING:
@@ -42,9 +43,11 @@ class Fault:
         self.which = which
         self.struck: Executed | None = None
         self._journal = journal
+        self._died_in: int | None = None
 
     def death(self) -> SimulatedCrash:
         """Make the exception that stands for the end of the process."""
+        self._died_in = get_ident()
         key = "" if self.struck is None else self.struck.key
         return SimulatedCrash(f"{self.point}: the process ends {_PLACES[self.point]}; key {key!r}")
 
@@ -68,24 +71,25 @@ class Fault:
                 f"{self.point}: no execution{meant} came to that point in this block, so nothing was proved; was it "
                 "answered from a record, or did it fail before?"
             )
-        ended = self.struck is not None and self.point in _PLACES
-        return error is not None and ended and _follows_from_crash(error)
+        return error is not None and self._died_in is not None and self._follows(error)
+
+    def _follows(self, error: BaseException) -> bool:
+        """Tell whether an error is the crash, or came of it in code that goes on where a process would have ended."""
+        # An event loop of another thread that has died, and a test client with it, says that it was cancelled or does
+        # not run, but not why.
+        elsewhere = self._died_in != get_ident() and isinstance(error, RuntimeError | CancelledError)
+        return elsewhere or _is_from_crash(error)
 
     def __repr__(self) -> str:
         happened = "has not happened" if self.struck is None else f"happened to {self.struck.key!r}"
         return f"<{self.point}: {happened}>"
 
 
-def _follows_from_crash(error: BaseException) -> bool:
-    """Tell whether it is a crash, or what came of one in code that goes on where a process would have ended.
-
-    Task groups wrap what their tasks raise; a test client whose event loop has died says that it was cancelled.
-    """
+def _is_from_crash(error: BaseException) -> bool:
+    """Tell whether it is a crash, or was raised on its way; task groups wrap what their tasks raise."""
     if isinstance(error, BaseExceptionGroup):
-        return all(map(_follows_from_crash, error.exceptions))
+        return all(map(_is_from_crash, error.exceptions))
     chain: BaseException | None = error
-    while chain is not None:
-        if isinstance(chain, SimulatedCrash | CancelledError):
-            return True
+    while chain is not None and not isinstance(chain, SimulatedCrash):
         chain = chain.__cause__ or chain.__context__
-    return False
+    return chain is not None

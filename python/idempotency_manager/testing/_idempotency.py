@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 from uuid import uuid4
 
 from idempotency_manager._config import given_settings, store_url
-from idempotency_manager._core import ManualClock
+from idempotency_manager._core import ManualClock, observe
 from idempotency_manager._default import set_manager
 from idempotency_manager._manager import IdempotencyManager
 from idempotency_manager._parameters import is_coroutine_function
@@ -59,9 +59,9 @@ class Idempotency:
 
     def _see(self, manager: IdempotencyManager | AsyncIdempotencyManager) -> None:
         core = manager._core  # noqa: SLF001 - this package's own
-        core.observe(self._journal)
+        observe(core, self._journal)
         self._cores.add(core)
-        self._opened.callback(core.observe, None)
+        self._opened.callback(observe, core, None)
 
     def adopt(self, manager: IdempotencyManager | AsyncIdempotencyManager) -> None:
         """Take a manager of the application's own into the test, for functions that are decorated with `manager=…`.

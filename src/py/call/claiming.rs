@@ -1,6 +1,7 @@
 //! What the claim got, and the execution it begins.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use pyo3::prelude::*;
 
@@ -77,13 +78,13 @@ impl Call {
 
     /// The books of a replay, and its value.
     pub(super) fn replay(&mut self, py: Python<'_>, result: &Payload) -> PyResult<Option<Py<PyAny>>> {
-        notify::replayed(py, &self.active, self.named.about(self.attempts), self.waited_since);
+        self.tell_of_replay(py);
         let converter = self.rules.converter.as_ref().map(|converter| converter.bind(py));
         objects::load(py, result, converter, self.rules.codec.as_ref())
     }
 
     pub(super) fn replay_failure(&mut self, py: Python<'_>, failure: &Failure) -> Step {
-        notify::replayed(py, &self.active, self.named.about(self.attempts), self.waited_since);
+        self.tell_of_replay(py);
         match outcome::rebuild(py, failure, &self.rules) {
             Ok(None) => self.look_up(py, Lookup::PreviousFailure),
             Ok(Some(error)) | Err(error) => self.raise(error),
@@ -158,6 +159,8 @@ impl Call {
         match entered {
             Ok((token, execution)) => {
                 self.entered = Some((execution, token));
+                self.begin_span(py, matches!(step, Step::Reconcile(..)));
+                self.executes_since = self.meter.as_ref().map(|_| Instant::now());
                 step
             }
             Err(error) => self.end(py, Ending::Release, Conclusion::Raise(error), None),
@@ -168,6 +171,9 @@ impl Call {
     /// not: that context is gone.
     pub(super) fn leave(&mut self, py: Python<'_>) {
         if let Some((execution, token)) = self.entered.take() {
+            if let Some(span) = &self.span {
+                span.leave(py);
+            }
             execution.get().end();
             drop(EXECUTION.reset(token.bind(py)));
         }

@@ -47,6 +47,7 @@ impl Call {
             }
             Ok(Held::Kept | Held::Lost(_)) => {
                 self.let_go();
+                self.end_span(py, news.map_or("in_doubt", |news| news.told().0), conclusion.error());
                 if let Some(news) = news {
                     notify::news(py, &self.active, self.named.about(self.attempts), news, self.took());
                     self.tell_witness(
@@ -70,8 +71,10 @@ impl Call {
         }
     }
 
-    pub(super) fn give(&mut self, _py: Python<'_>, conclusion: Conclusion) -> Step {
+    pub(super) fn give(&mut self, py: Python<'_>, conclusion: Conclusion) -> Step {
         self.stage = Stage::Over;
+        // One that ran without a claim of its own, or gave back what it held before it had one.
+        self.end_span(py, if self.rules.shadow { "shadow" } else { "released" }, conclusion.error());
         match (self.cancelled.take(), conclusion) {
             (Some(error), _) | (None, Conclusion::Raise(error)) => Step::Raise(error),
             (None, Conclusion::Return(value)) => Step::Return(value),
@@ -88,6 +91,7 @@ impl Call {
         error: &StoreError,
     ) -> Step {
         self.let_go();
+        self.end_span(py, "not_recorded", conclusion.error());
         if self.rules.shadow {
             self.complain(py, &format!("executed, but the store can't be told, because {error}"));
             return self.give(py, conclusion);
@@ -109,6 +113,7 @@ impl Call {
         record: Option<Box<Record>>,
     ) -> Step {
         self.let_go();
+        self.end_span(py, News::LeaseLost.told().0, conclusion.error());
         notify::news(py, &self.active, self.named.about(self.attempts), News::LeaseLost, self.took());
         self.tell_witness(py, "lease_lost");
         match (ending, conclusion) {

@@ -1,5 +1,7 @@
 //! What the executor or the reconciler came to.
 
+use std::time::Instant;
+
 use pyo3::prelude::*;
 
 use super::{Call, Conclusion, Stage, Step, is_interruption};
@@ -13,13 +15,17 @@ use crate::store::Ending;
 impl Call {
     /// Goes on with what the executor returned or raised.
     pub(in crate::py) fn executed(&mut self, py: Python<'_>, result: PyResult<Py<PyAny>>) -> Step {
+        self.note_execution(result.is_ok());
         if let Some(death) = self.witness_end(py, &result) {
             return death;
         }
         self.leave(py);
         if self.held.is_none() {
+            if self.rules.shadow {
+                return self.executed_in_shadow(py, result);
+            }
+            self.end_span(py, if result.is_ok() { "unprotected" } else { "failed" }, result.as_ref().err());
             return match result {
-                result if self.rules.shadow => self.executed_in_shadow(py, result),
                 Ok(value) => Step::Return(value),
                 Err(error) => self.raise(error),
             };
@@ -37,7 +43,10 @@ impl Call {
         };
         match result {
             Ok(value) => match outcome::is_not_executed(value.bind(py)) {
-                Ok(true) => self.execute(py),
+                Ok(true) => {
+                    self.executes_since = self.meter.as_ref().map(|_| Instant::now());
+                    self.execute(py)
+                }
                 Ok(false) => {
                     self.leave(py);
                     self.keep(py, value, News::Resolved)
@@ -64,11 +73,13 @@ impl Call {
 
     /// Leaves the action in doubt and raises this.
     pub(in crate::py) fn doubt(&mut self, py: Python<'_>, error: PyErr) -> Step {
+        self.note_execution(false);
         self.leave(py);
         if self.rules.shadow && !is_interruption(py, &error) {
             return self.doubt_in_shadow(py, &error);
         }
         if self.held.is_none() {
+            self.end_span(py, "failed", Some(&error));
             return self.raise(error);
         }
         self.in_doubt(py, error)

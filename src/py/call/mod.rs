@@ -7,6 +7,7 @@ mod ending;
 mod executing;
 mod shadow;
 mod waiting;
+mod watched;
 mod witnessed;
 
 pub(super) use self::batched::is_interruption;
@@ -22,11 +23,13 @@ use super::engine::{Active, Engine};
 use super::execution::Execution;
 use super::keeper::{Place, Running};
 use super::log::About;
+use super::meter::{Asked, Meter};
 use super::naming;
 use super::notify::News;
 use super::objects::PyRecord;
 use super::rules::SharedRules;
 use super::runtime;
+use super::tracer::Span;
 use crate::core::error::StoreError;
 use crate::core::record::{Fence, Fingerprint, Record};
 use crate::store::{BoxFuture, ClaimRequest, Claimed, Ending, Errand, Held, Hold, Queued, Reply, Store};
@@ -100,6 +103,15 @@ enum Conclusion {
     Cancelled,
 }
 
+impl Conclusion {
+    const fn error(&self) -> Option<&PyErr> {
+        match self {
+            Self::Raise(error) => Some(error),
+            Self::Return(_) | Self::Cancelled => None,
+        }
+    }
+}
+
 /// What a claim is for.
 enum Entry {
     Execute,
@@ -146,6 +158,13 @@ pub(super) struct Call {
     asks_again: bool,
     /// When the call began, where somebody is told how long it took.
     began: Option<Instant>,
+    meter: Option<Meter>,
+    /// The claim that is being asked for, where it is timed.
+    asked: Option<Asked>,
+    /// When the executor began, where it is timed.
+    executes_since: Option<Instant>,
+    /// The span of the execution, until what became of it is known.
+    span: Option<Span>,
     waited_since: Option<Instant>,
     attempts: u32,
     held: Option<Claim>,
@@ -166,6 +185,7 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn new(engine: Arc<Engine>, active: Arc<Active>, rules: SharedRules, named: Named) -> Self {
         let began = active.on_event.as_ref().map(|_| Instant::now());
+        let meter = active.meter(&named.action_type);
         Self {
             engine,
             active,
@@ -174,6 +194,10 @@ impl Call {
             stage: Stage::Claiming,
             asks_again: false,
             began,
+            meter,
+            asked: None,
+            executes_since: None,
+            span: None,
             waited_since: None,
             attempts: 0,
             held: None,
@@ -247,6 +271,7 @@ impl Call {
             return self.granted(py, Entry::Execute, Ending::Release);
         }
         self.stage = Stage::Claiming;
+        self.note_asked();
         let reply = self.active.store.claim(&self.request(self.rules.latch));
         self.take(py, reply, Arrived::Claimed)
     }
@@ -274,7 +299,8 @@ impl Call {
     }
 
     /// Goes on with a claim that was asked for in this call's name.
-    pub(super) fn take_claim(&mut self, py: Python<'_>, reply: Reply<Claimed>) -> Step {
+    pub(super) fn take_claim(&mut self, py: Python<'_>, reply: Reply<Claimed>, asked: Option<Asked>) -> Step {
+        self.asked = asked;
         self.take(py, reply, Arrived::Claimed)
     }
 
@@ -299,8 +325,13 @@ impl Call {
     /// Goes on with what a wait brought.
     pub(super) fn resume(&mut self, py: Python<'_>, arrived: Arrived) -> Step {
         match arrived {
-            Arrived::Claimed(Ok(claimed)) => self.claimed(py, claimed),
-            Arrived::Claimed(Err(error)) => self.not_claimed(py, &error),
+            Arrived::Claimed(answer) => {
+                self.note_answer();
+                match answer {
+                    Ok(claimed) => self.claimed(py, claimed),
+                    Err(error) => self.not_claimed(py, &error),
+                }
+            }
             Arrived::Ended(result) => self.ended(py, result),
             Arrived::Found(result) => self.found(py, result),
             Arrived::Awake | Arrived::Elapsed => self.awake(py),

@@ -23,6 +23,7 @@ impl Call {
         }
         self.tell_witness_busy(py);
         if !self.rules.waits {
+            self.note_refusal();
             return self.look_up(py, Lookup::AlreadyInProgress);
         }
         let now = Instant::now();

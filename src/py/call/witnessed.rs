@@ -10,7 +10,7 @@ use super::{Call, Step};
 use crate::core::clock::Span;
 use crate::core::error::StoreError;
 use crate::py::{codec, drive, errors, notify};
-use crate::store::ClaimRequest;
+use crate::store::{ClaimRequest, Hold};
 
 impl Call {
     /// Goes on to the executor, unless the process dies before.
@@ -40,7 +40,7 @@ impl Call {
             None => Ok(()),
             Some("store_down") => {
                 self.is_store_down = true;
-                self.lapse(py)
+                self.lapse(py, self.hold_to_dispatch())
             }
             Some("lease_lost") => self.lose(py),
             Some(other) => Err(errors::configuration(py, format!("no fault is called {other:?}"))),
@@ -65,14 +65,14 @@ impl Call {
     /// Ends as a process does that is killed: the record stays as it is, and its owner is known to be gone.
     fn die(&mut self, py: Python<'_>, death: PyErr) -> Step {
         self.leave(py);
-        let lapsed = self.lapse(py);
+        let hold = self.hold_to_dispatch();
         self.let_go();
-        self.raise(lapsed.err().unwrap_or(death))
+        self.raise(self.lapse(py, hold).err().unwrap_or(death))
     }
 
     /// Has the lease end now, so that a test need not wait for it.
-    fn lapse(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(hold) = self.hold_to_dispatch() else { return Ok(()) };
+    fn lapse(&self, py: Python<'_>, hold: Option<Hold>) -> PyResult<()> {
+        let Some(hold) = hold else { return Ok(()) };
         let renewed = drive::settle(py, self.active.store.renew(&[hold], Span::default()))?;
         renewed.map(drop).map_err(|error: StoreError| errors::of_store(py, &error))
     }
@@ -82,7 +82,7 @@ impl Call {
         if self.held.is_none() {
             return Ok(());
         }
-        self.lapse(py)?;
+        self.lapse(py, self.hold_to_dispatch())?;
         let request =
             ClaimRequest { takes_over: true, refuses_to_wait: true, lease: Span::default(), ..self.request(false) };
         let claimed = drive::settle(py, self.active.store.claim(&request))?;

@@ -27,6 +27,7 @@ use super::engine::{Active, Engine};
 use super::execution::SIGNAL;
 use super::familiar::Familiars;
 use super::manager::Core;
+use super::meter::{Asked as Timed, Meter};
 use super::rules::SharedRules;
 use super::signature::{Described, Plan, Signature};
 use super::{drive, errors};
@@ -41,6 +42,7 @@ struct Resolved {
     default_version: u64,
     active: Arc<Active>,
     rules: SharedRules,
+    meter: Option<Meter>,
     familiars: Familiars,
 }
 
@@ -113,9 +115,11 @@ struct Asked<'a> {
 /// What the store's first word came to.
 enum Answered {
     Replayed(Py<PyAny>),
-    NotYet(Named, Option<Reply<Claimed>>),
+    NotYet(Named, Option<Claim>),
 }
 
+/// What the store answered to a claim, and since when it was asked, where that is measured.
+type Claim = (Reply<Claimed>, Option<Timed>);
 type Key = SmallVec<[u8; 128]>;
 type Arguments<'a, 'py> = [Borrowed<'a, 'py, PyAny>];
 
@@ -140,8 +144,9 @@ impl Wrapper {
         let version = engine.version();
         let active = engine.active(py)?;
         let rules = Arc::new(active.rules.overlaid(self.options.bind(py))?);
+        let meter = active.meter(&self.action);
         let familiars = Familiars::default();
-        let resolved = Some(Arc::new(Resolved { engine, version, default_version, active, rules, familiars }));
+        let resolved = Some(Arc::new(Resolved { engine, version, default_version, active, rules, meter, familiars }));
         self.resolved.store(resolved.clone());
         Ok(Guard::from_inner(resolved))
     }
@@ -248,7 +253,7 @@ impl Wrapper {
         &self,
         py: Python<'_>,
         call: Call,
-        claimed: Option<Reply<Claimed>>,
+        claimed: Option<Claim>,
         arguments: &Arguments<'_, '_>,
         positional: usize,
         keywords: Option<&Bound<'_, PyTuple>>,
@@ -261,7 +266,7 @@ impl Wrapper {
         &self,
         py: Python<'_>,
         mut call: Call,
-        claimed: Option<Reply<Claimed>>,
+        claimed: Option<Claim>,
         arguments: &Arguments<'_, '_>,
         positional: usize,
         keywords: Option<&Bound<'_, PyTuple>>,
@@ -277,7 +282,7 @@ impl Wrapper {
             return errors::any(py, Coroutine::new(call, None, Purpose::Execute(executor), Some(name)));
         }
         let step = match claimed {
-            Some(reply) => call.take_claim(py, reply),
+            Some((reply, timed)) => call.take_claim(py, reply, timed),
             None => call.begin(py),
         };
         drive::run(py, &mut call, step, || {

@@ -15,6 +15,7 @@ use crate::py::coroutine::Coroutine;
 use crate::py::engine::Active;
 use crate::py::familiar::Familiar;
 use crate::py::log::About;
+use crate::py::meter::Meter;
 use crate::py::signature::{Plan, Signature};
 use crate::py::{naming, notify, objects};
 use crate::store::{ClaimRequest, Claimed, Reply};
@@ -62,6 +63,8 @@ impl Wrapper {
     ) -> PyResult<Answered> {
         let active = &*resolved.active;
         let request = self.request(resolved, &asked);
+        let meter = resolved.meter.as_ref();
+        let timed = meter.and_then(Meter::ask);
         let shadow = resolved.rules.shadow;
         let claimed = match self.is_async {
             false => Some(active.store.claim(&request)),
@@ -78,8 +81,11 @@ impl Wrapper {
                 target: &self.target,
                 attempts: *attempts,
             };
+            if let Some((meter, timed)) = meter.zip(timed) {
+                meter.answered(timed);
+            }
             if let Some(value) = Self::load(py, resolved, result, familiar.ok())? {
-                notify::replayed(py, active, about, None);
+                notify::replayed(py, active, about, meter, None);
                 if let Err(buffer) = familiar {
                     resolved.familiars.remember(buffer, asked.key, *asked.digest);
                     active.lint.duplicate(asked.key);
@@ -88,7 +94,11 @@ impl Wrapper {
                 return Ok(Answered::Replayed(value));
             }
         }
-        Ok(Answered::NotYet(self.name_asked(active, asked, familiar.err()), claimed))
+        if let (None, Some(meter)) = (&claimed, meter) {
+            meter.not_asked();
+        }
+        let named = self.name_asked(active, asked, familiar.err());
+        Ok(Answered::NotYet(named, claimed.map(|reply| (reply, timed))))
     }
 
     /// Names a call that goes on. `buffer` is as for [`ask`](Self::ask).

@@ -49,6 +49,18 @@ impl Expiry {
         }
     }
 
+    /// So many entries that end next, or more: lists are looked at whole, since they have no order inside.
+    pub(super) fn next_to_end(&self, slab: &Slab, now: Timestamp, limit: usize) -> Vec<Slot> {
+        let mut found = Vec::new();
+        for list in self.0.range(bucket(now)..).map(|(_, list)| list) {
+            found.extend(list.iter(slab, Through::Expiry).filter(|&slot| slab[slot].expires_at > now));
+            if found.len() >= limit {
+                break;
+            }
+        }
+        found
+    }
+
     /// How many entries have expired; costs their number.
     pub(super) fn count_expired(&self, slab: &Slab, now: Timestamp) -> usize {
         let lists = self.0.range(..=bucket(now));

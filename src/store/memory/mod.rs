@@ -18,8 +18,8 @@ use self::shard::{Contents, Shard};
 use self::slab::Slot;
 use self::waiters::Wait;
 use super::{
-    ClaimRequest, Claimed, Cursor, Ending, Held, Hit, Hold, Limits, MarkRequest, Page, Reply, Resolution, Restored,
-    Selector, Store, Tally,
+    ClaimRequest, Claimed, Cursor, Ending, Glance, Held, Hit, Hold, Limits, MarkRequest, Page, Reply, Resolution,
+    Restored, Selector, Store, Tally,
 };
 use crate::core::clock::{Clock, Span, Timestamp};
 use crate::core::record::Record;
@@ -28,6 +28,7 @@ mod claim;
 mod entry;
 mod expiry;
 mod fork;
+mod glance;
 mod hold;
 mod inner;
 mod invariants;
@@ -166,6 +167,10 @@ impl Store for MemoryStore {
 
     fn scan(&self, from: Option<Cursor>, limit: usize) -> Reply<Page> {
         Reply::Ready(Ok(self.0.scan(from, limit, self.now())))
+    }
+
+    fn glance(&self, _from: Option<Cursor>, limit: usize) -> Reply<Glance> {
+        Reply::Ready(Ok(self.0.glance(limit, self.now())))
     }
 
     fn cleanup_expired(&self) -> Reply<u64> {

@@ -23,7 +23,7 @@ use crate::store::remote::engine::{Claim, Counted, Engine, Fault, Frozen, Marked
 use crate::store::remote::news::News;
 use crate::store::remote::room::Size;
 
-use crate::store::{Cursor, Ending, Held, Hit, Hold, Page, Resolution, Selector, Tally};
+use crate::store::{Cursor, Ending, Glance, Held, Hit, Hold, Page, Resolution, Selector, Tally};
 
 /// How often a statement that the server took back, since others were at the same rows, is asked again, and after what pause at
 /// first.
@@ -200,6 +200,10 @@ impl Engine for PostgresEngine {
 
     async fn scan(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, Fault> {
         self.page(from, limit).await
+    }
+
+    async fn glance(&self, _from: Option<&Cursor>, limit: usize) -> Result<Glance, Fault> {
+        self.look_around(limit).await
     }
 
     async fn cleanup_part(&self) -> Result<(u64, bool), Fault> {

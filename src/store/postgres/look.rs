@@ -9,9 +9,14 @@ use super::row::{self, kept, time};
 use super::statement::Statement;
 use super::text;
 use crate::core::clock::Timestamp;
+use crate::core::record::Record;
+use crate::store::glance::{ENDING, Glance, ending, newest};
 use crate::store::kept::State;
 use crate::store::remote::engine::Fault;
 use crate::store::{Cursor, Page, Selector, Tally};
+
+/// Rows that are looked at for each that is wanted: where so many have expired and are not yet removed, fewer are found.
+const EXPIRED_BETWEEN: usize = 4;
 
 /// An unfinished record, as much as a sum needs.
 struct Unfinished {
@@ -71,24 +76,36 @@ impl PostgresEngine {
         Ok(Page { records, next })
     }
 
+    /// Some of the newest records, what ends next, and the counters.
+    pub(super) async fn look_around(&self, limit: usize) -> Result<Glance, Fault> {
+        let mut recent = self.slim(Statement::Recent, limit.saturating_mul(EXPIRED_BETWEEN)).await?;
+        newest(&mut recent, limit);
+        let mut first = self.slim(Statement::Ending, ENDING).await?;
+        ending(&mut first);
+        let mut counters = Tally::default();
+        for row in self.ask(Statement::Counters, &[&self.namespace]).await? {
+            add(&mut counters, row::value::<&str>(&row, 0)?, row::number(&row, 1)?);
+        }
+        Ok(Glance { counters, recent, is_newest: true, next: None, ending: first })
+    }
+
+    async fn slim(&self, statement: Statement, most: usize) -> Result<Vec<Record>, Fault> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let rows = self.ask(statement, &[&self.namespace, &self.now(), &most]).await?;
+        rows.iter().map(|row| Ok(kept(row, 1)?.seen(time(row, 0)?))).collect()
+    }
+
     pub(super) async fn sum_up(&self) -> Result<Tally, Fault> {
         let mut tally = Tally::default();
         for row in self.ask(Statement::Tally, &[&self.namespace, &self.now()]).await? {
             let value = row::number(&row, 1)?;
             match row::value::<&str>(&row, 0)? {
-                "hits" => tally.hits = value,
-                "duplicates" => tally.duplicates_prevented = value,
-                "would_have_prevented" => tally.would_have_prevented = value,
-                "misses" => tally.misses = value,
-                "expired_cleaned" => tally.expired_cleaned = value,
-                "evicted" => tally.evicted = value,
                 "finished" => {
                     tally.finished = value;
                     let end = |column| row::value::<Option<i64>>(&row, column).map(|end| end.map(Timestamp));
                     (tally.oldest, tally.newest) = (end(2)?, end(3)?);
                 }
-                // A counter of a newer version, or no counter.
-                _ => {}
+                counter => add(&mut tally, counter, value),
             }
         }
         for record in self.unfinished().await? {
@@ -102,6 +119,19 @@ impl PostgresEngine {
             }
         }
         Ok(tally)
+    }
+}
+
+/// Notes a counter; one of a newer version, or what is none, is left out.
+fn add(tally: &mut Tally, counter: &str, value: u64) {
+    match counter {
+        "hits" => tally.hits = value,
+        "duplicates" => tally.duplicates_prevented = value,
+        "would_have_prevented" => tally.would_have_prevented = value,
+        "misses" => tally.misses = value,
+        "expired_cleaned" => tally.expired_cleaned = value,
+        "evicted" => tally.evicted = value,
+        _ => {}
     }
 }
 

@@ -23,6 +23,16 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
+/// The same without what may be large.
+macro_rules! slim {
+    () => {
+        "fence, key, state, latch, signal_id, action_type, target, fingerprint, owner, owner_process, attempts, \
+         started_at, lease_until, executed_at, expires_at, NULL::text, NULL::bytea, error, error_type, NULL::text, \
+         NULL::text, NULL::text"
+    };
+}
+pub(super) use slim;
+
 /// A value that no version of this code writes.
 pub(super) fn unreadable(what: &str) -> Fault {
     let remedy = "run this version's `idempotency schema --print --engine postgresql` against the database, or let it be made anew";

@@ -6,7 +6,7 @@
 
 use tokio_postgres::types::Type;
 
-use super::row::columns;
+use super::row::{columns, slim};
 
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident($($type:ident),* $(,)?) = $text:expr;)+) => {
@@ -200,6 +200,29 @@ statements! {
     Unfinished(TEXT, INT8) =
         "SELECT idempotency_now($2), key, fence, state, latch, lease_until, started_at, owner, owner_process \
          FROM idempotency_records WHERE namespace = $1 AND executed_at IS NULL";
+
+    /// The newest records, and a few of those that are unfinished, without what may be large: in each part of a union, what
+    /// has expired and is not yet removed counts towards the limit.
+    Recent(TEXT, INT8, INT8) = concat!(
+        "SELECT (SELECT idempotency_now($2)), ",
+        slim!(),
+        " FROM ((SELECT * FROM idempotency_records WHERE namespace = $1 AND executed_at IS NOT NULL \
+         ORDER BY executed_at DESC LIMIT $3) \
+         UNION ALL (SELECT * FROM idempotency_records WHERE namespace = $1 AND executed_at IS NULL LIMIT $3)) AS recent \
+         WHERE executed_at IS NULL OR expires_at > (SELECT idempotency_now($2))"
+    );
+
+    /// What ends next, without what may be large.
+    Ending(TEXT, INT8, INT8) = concat!(
+        "SELECT (SELECT idempotency_now($2)), ",
+        slim!(),
+        " FROM idempotency_records WHERE namespace = $1 AND executed_at IS NOT NULL \
+         AND expires_at > (SELECT idempotency_now($2)) ORDER BY expires_at LIMIT $3"
+    );
+
+    /// What was counted.
+    Counters(TEXT) =
+        "SELECT split_part(name, '/', 1), sum(value)::bigint FROM idempotency_counters WHERE namespace = $1 GROUP BY 1";
 
     /// What was counted, and what is held.
     Tally(TEXT, INT8) =

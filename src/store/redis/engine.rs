@@ -11,19 +11,12 @@ use crate::core::clock::{Span, Timestamp};
 use crate::core::error::StoreError;
 use crate::core::record::{Fence, Record, Status};
 use crate::store::asked::Marking;
+use crate::store::glance::last_change;
 use crate::store::kept::State;
 use crate::store::process;
 use crate::store::remote::engine::{Claim, Counted, Engine, Fault, Frozen, Marked, Met, Named, Put};
 use crate::store::remote::room::Size;
-use crate::store::{Cursor, Ending, Held, Hit, Hold, Page, Resolution, Selector, Tally};
-
-/// When a record finished, or began.
-fn last(record: &Record) -> Timestamp {
-    match record.status {
-        Status::Completed { at, .. } | Status::Failed { at, .. } => at,
-        Status::InProgress { .. } | Status::InDoubt { .. } => record.started_at,
-    }
-}
+use crate::store::{Cursor, Ending, Glance, Held, Hit, Hold, Page, Resolution, Selector, Tally};
 
 impl Named for RedisEngine {
     fn place(&self) -> String {
@@ -166,6 +159,10 @@ impl Engine for RedisEngine {
         self.page(from, limit).await
     }
 
+    async fn glance(&self, from: Option<&Cursor>, limit: usize) -> Result<Glance, Fault> {
+        self.part_of_all(from, limit).await
+    }
+
     async fn cleanup_part(&self) -> Result<(u64, bool), Fault> {
         // The server removes what has expired by itself.
         Ok((0, false))
@@ -175,7 +172,7 @@ impl Engine for RedisEngine {
         let mut finished: Vec<(Timestamp, Fence, Box<str>)> = Vec::new();
         self.each(|record| {
             if record.is_finished() {
-                finished.push((last(&record), record.fence, record.key));
+                finished.push((last_change(&record), record.fence, record.key));
             }
         })
         .await?;
@@ -213,7 +210,7 @@ impl Engine for RedisEngine {
                 Status::InProgress { .. } => tally.in_progress += 1,
                 Status::InDoubt { .. } => tally.in_doubt += 1,
             }
-            let at = last(&record);
+            let at = last_change(&record);
             tally.oldest = Some(tally.oldest.map_or(at, |oldest| oldest.min(at)));
             tally.newest = Some(tally.newest.map_or(at, |newest| newest.max(at)));
         })

@@ -14,12 +14,17 @@ use super::fields;
 use super::link::Link;
 use crate::core::clock::Timestamp;
 use crate::core::record::Record;
+use crate::store::glance::{Glance, ending, newest};
 use crate::store::kept::Kept;
 use crate::store::remote::engine::Fault;
 use crate::store::{Cursor, Page};
 
 /// Names asked for at once.
 const PART: usize = 1_000;
+/// Steps of one look, where other applications' keys lie between.
+const STEPS: usize = 32;
+/// Names asked for at once in a look, which must leave room for those who work.
+const GLANCED: usize = 100;
 /// Scans of which is remembered what they have shown.
 const REMEMBERED: usize = 16;
 
@@ -154,6 +159,39 @@ impl RedisEngine {
             place = next;
         }
         Ok(())
+    }
+
+    /// A part of a walk over all records without their results: there is no order of them that every claim would have to
+    /// keep.
+    pub(super) async fn part_of_all(&self, from: Option<&Cursor>, limit: usize) -> Result<Glance, Fault> {
+        let now = self.now().await?;
+        let mut place = match from {
+            // Another process's, or one that has been forgotten: a walk may begin anew at any time.
+            Some(cursor) => Place::read(&cursor.0),
+            None => None,
+        };
+        let mut recent = Vec::new();
+        let mut steps = 0;
+        loop {
+            let at = match place.take() {
+                Some(at) => at,
+                None => self.start().await?,
+            };
+            let part = limit.saturating_sub(recent.len()).clamp(1, GLANCED);
+            let (names, next) = self.step(at, part).await?;
+            let found = self.slim(&names).await?.into_iter().filter(|kept| !kept.has_expired(now));
+            recent.extend(found.map(|kept| kept.seen(now)));
+            place = next;
+            steps += 1;
+            if place.is_none() || recent.len() >= limit || steps >= STEPS {
+                break;
+            }
+        }
+        newest(&mut recent, usize::MAX);
+        let mut first = recent.clone();
+        ending(&mut first);
+        let next = place.map(|place| Cursor(place.text().into()));
+        Ok(Glance { counters: self.counters().await?, recent, is_newest: false, next, ending: first })
     }
 
     async fn slim(&self, names: &[String]) -> Result<Vec<Kept>, Fault> {

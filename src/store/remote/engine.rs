@@ -7,7 +7,7 @@ use crate::core::clock::{Clock, Span, Timestamp};
 use crate::core::error::StoreError;
 use crate::core::record::{Failure, Fence, Fingerprint, Payload, Record};
 use crate::store::asked::{Asked, Marking};
-use crate::store::{Cursor, Ending, Held, Hit, Hold, Page, Resolution, Selector, Tally};
+use crate::store::{Cursor, Ending, Glance, Held, Hit, Hold, Page, Resolution, Selector, Tally};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -178,6 +178,9 @@ pub(in crate::store) trait Engine: Named + fmt::Debug + 'static {
 
     /// See [`Store::scan`](crate::store::Store::scan).
     fn scan(&self, from: Option<&Cursor>, limit: usize) -> impl Future<Output = Result<Page, Fault>> + Send;
+
+    /// See [`Store::glance`](crate::store::Store::glance).
+    fn glance(&self, from: Option<&Cursor>, limit: usize) -> impl Future<Output = Result<Glance, Fault>> + Send;
 
     /// A part of a clean-up: removes some expired records, answers with their number and whether there may be more.
     fn cleanup_part(&self) -> impl Future<Output = Result<(u64, bool), Fault>> + Send;

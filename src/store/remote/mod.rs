@@ -20,8 +20,8 @@ use self::selecting::OwnedSelector;
 use self::trip::{Fate, Trip};
 use super::asked::{Asked, Marking};
 use super::{
-    BoxFuture, ClaimRequest, Claimed, Cursor, Ending, Held, Hit, Hold, Limits, MarkRequest, Page, Queued, Reply,
-    Resolution, Restored, Selector, Store, Tally,
+    BoxFuture, ClaimRequest, Claimed, Cursor, Ending, Glance, Held, Hit, Hold, Limits, MarkRequest, Page, Queued,
+    Reply, Resolution, Restored, Selector, Store, Tally,
 };
 use crate::core::clock::Span;
 use crate::core::error::StoreError;
@@ -241,6 +241,13 @@ impl<E: Engine> Store for RemoteStore<E> {
         self.ask(move |inner| async move {
             inner.tell_counts().await?;
             inner.walk(|| inner.engine.scan(from.as_ref(), limit)).await
+        })
+    }
+
+    fn glance(&self, from: Option<Cursor>, limit: usize) -> Reply<Glance> {
+        self.ask(move |inner| async move {
+            inner.tell_counts().await?;
+            inner.persist(|| inner.engine.glance(from.as_ref(), limit)).await
         })
     }
 

@@ -11,7 +11,7 @@ use crate::store::{Cursor, Page, Selector, Tally};
 /// Of records that are unfinished or not yet expired.
 const LIVE: &str = "(executed_at IS NULL OR expires_at > :now)";
 /// Of the newest records, which the indexes do not have yet: see `settle`.
-const NEWEST: &str = "fence > (SELECT value FROM idempotency_meta WHERE name = 'settled') AND settled = 0";
+pub(super) const NEWEST: &str = "fence > (SELECT value FROM idempotency_meta WHERE name = 'settled') AND settled = 0";
 
 /// A query of an index and, beside it, of what it does not have yet: a reader waits for nobody to put it there. The planner
 /// is not left to guess, as it has no statistics to guess by.
@@ -22,7 +22,7 @@ fn everywhere(columns: &str, index: &str, condition: &str) -> String {
     )
 }
 
-const BY_STATE: &str = "idempotency_by_state";
+pub(super) const BY_STATE: &str = "idempotency_by_state";
 const BY_NAME: &str = "idempotency_by_name";
 const BY_SIGNAL: &str = "idempotency_by_signal";
 
@@ -118,7 +118,7 @@ impl Session {
     }
 
     /// Has the queries that follow see the same records; in a transaction they do.
-    fn one_view(&self) -> rusqlite::Result<Option<Transaction<'_>>> {
+    pub(super) fn one_view(&self) -> rusqlite::Result<Option<Transaction<'_>>> {
         self.connection.is_autocommit().then(|| self.connection.unchecked_transaction()).transpose()
     }
 
@@ -150,7 +150,7 @@ impl Session {
         ends.filter_map(|end| end.map(|end| end.map(Timestamp)).transpose()).collect()
     }
 
-    fn counters(&self) -> rusqlite::Result<Tally> {
+    pub(super) fn counters(&self) -> rusqlite::Result<Tally> {
         const COUNTERS: &str = "SELECT name, value FROM idempotency_counters WHERE namespace_id = ?1";
         let mut tally = Tally::default();
         let mut statement = self.connection.prepare_cached(COUNTERS)?;

@@ -25,8 +25,8 @@ use self::wal_index::WalIndex;
 use super::asked::{Asked, Marking};
 use super::waiters::Waiters;
 use super::{
-    ClaimRequest, Claimed, Cursor, Ending, Held, Hit, Hold, Limits, MarkRequest, Page, Queued, Reply, Resolution,
-    Restored, Selector, Store, Tally,
+    ClaimRequest, Claimed, Cursor, Ending, Glance, Held, Hit, Hold, Limits, MarkRequest, Page, Queued, Reply,
+    Resolution, Restored, Selector, Store, Tally,
 };
 use crate::core::clock::{Clock, Span};
 use crate::core::error::StoreError;
@@ -39,6 +39,7 @@ mod copies;
 mod desk;
 mod errand;
 mod fork;
+mod glance;
 mod hold;
 mod job;
 mod lead;
@@ -325,6 +326,11 @@ impl Store for SqliteStore {
     fn scan(&self, from: Option<Cursor>, limit: usize) -> Reply<Page> {
         let now = self.0.clock.now();
         self.read(move |session| session.scan(from.as_ref(), limit, now))
+    }
+
+    fn glance(&self, _from: Option<Cursor>, limit: usize) -> Reply<Glance> {
+        let now = self.0.clock.now();
+        self.read(move |session| session.glance(limit, now))
     }
 
     fn cleanup_expired(&self) -> Reply<u64> {

