@@ -53,7 +53,7 @@ class Note:
 class Claims:
     """Claims under a middleware's options, from the manager given or the default one at the time of each request."""
 
-    __slots__ = ("_answered", "_config", "_manager", "_options", "_policy", "_warned")
+    __slots__ = ("_answered", "_config", "_in_shadow", "_manager", "_options", "_policy", "_warned")
 
     def __init__(self, manager: Manager | None, policy: Policy) -> None:
         """Check the manager.
@@ -72,6 +72,7 @@ class Claims:
         self._policy = policy
         self._config: IdempotencyConfig | None = None
         self._options: dict[str, Any] = {}
+        self._in_shadow = False
         self._answered: dict[Name, Note] = {}
         self._warned = False
         if manager is not None:
@@ -82,8 +83,9 @@ class Claims:
         noted = self._answered.get(name)
         if noted is None or noted.body != body or noted.query != query:
             return None
-        core = (self._manager or get_manager())._core  # noqa: SLF001 - this package's own
-        if not core.is_local():
+        manager = self._manager or get_manager()
+        core = manager._core  # noqa: SLF001 - this package's own
+        if manager.config is not self._config or self._in_shadow or not core.is_local():
             return None
         found = core.check(noted.key).wait()
         result = found.cached_result
@@ -140,6 +142,8 @@ class Claims:
         config = manager.config
         options = manager._options(self._policy.ttl, {**self._policy.call_options, "on_in_doubt": "raise"})  # noqa: SLF001 - this package's own
         self._options = options or {}
+        # What is only watched is carried out each time, whatever is at hand.
+        self._in_shadow = bool(self._options.get("shadow", config.shadow))
         self._answered.clear()
         self._config = config
 
