@@ -7,6 +7,7 @@ import logging
 import threading
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -118,6 +119,27 @@ def test_objects_that_have_no_equality_do_not_differ(kinds: list[str], shadowed:
     handles = [shadowed.execute(ACTION, Handle) for _ in range(2)]
     assert handles[0] is not handles[1]
     assert kinds == ["executed", "would_replay"]
+
+
+def test_what_has_an_encoding_is_compared_by_it(kinds: list[str], shadowed: IdempotencyManager) -> None:
+    class Card:
+        """A class of no equality."""
+
+        def __init__(self, title: str) -> None:
+            self.title = title
+
+    class Cards:
+        """Its codec."""
+
+        def encode(self, card: Card, /) -> bytes:
+            return card.title.encode()
+
+        def decode(self, data: bytes, /) -> Card:
+            return Card(data.decode())
+
+    for title in ("Pay", "Pay", "Pay twice"):
+        shadowed.execute(ACTION, partial(Card, title), codec=Cards())
+    assert kinds == ["executed", "would_replay", "would_replay", "differs"]
 
 
 @both_flavours

@@ -196,10 +196,13 @@ impl Call {
         let py = value.py();
         let (codec, converter) = (self.rules.codec.as_ref(), self.rules.converter.as_ref());
         let (payload, _) = outcome::encoded(value, codec, converter, true)?;
-        if let (Payload::Json(one), Payload::Json(other)) | (Payload::Custom(one), Payload::Custom(other)) =
-            (kept, &payload)
-            && one == other
-        {
+        let encodings = match (kept, &payload) {
+            (Payload::Json(one), Payload::Json(other)) | (Payload::Custom(one), Payload::Custom(other)) => {
+                Some((one, other))
+            }
+            _ => None,
+        };
+        if encodings.is_some_and(|(one, other)| one == other) {
             return Ok(false);
         }
         let converter = converter.map(|converter| converter.bind(py));
@@ -207,8 +210,8 @@ impl Call {
         let kept = kept.into_bound(py);
         let object = py.import("builtins")?.getattr("object")?;
         // Without an equality of its own, any two objects differ.
-        if kept.is(value) || value.get_type().getattr("__eq__")?.is(&object.getattr("__eq__")?) {
-            return Ok(false);
+        if value.get_type().getattr("__eq__")?.is(&object.getattr("__eq__")?) {
+            return Ok(encodings.is_some());
         }
         kept.ne(value)
     }
