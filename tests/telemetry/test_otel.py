@@ -414,3 +414,12 @@ def test_a_tracer_that_raises_stops_nothing(
     monkeypatch.setattr(_otel_spans.SpanMaker, "begin", broken)
     assert traced.execute(CARD, lambda: "done") == "done"
     assert [str(one.exc_value) for one in unraisable] == ["broken"]
+
+
+def test_a_duplicate_that_shadow_mode_executes_says_so(traced: IdempotencyManager, observed: Observed) -> None:
+    with observed.tracer.start_as_current_span("webhook"):
+        for _ in range(2):
+            traced.execute(CARD, lambda: "done", shadow=True)
+    outcomes = [span.attributes["idempotency.outcome"] for span in observed.spans if span.attributes]
+    assert outcomes == ["executed", "shadow"]
+    assert list(observed.span("webhook").events) == []

@@ -73,7 +73,7 @@ impl Call {
 
     pub(super) fn give(&mut self, py: Python<'_>, conclusion: Conclusion) -> Step {
         self.stage = Stage::Over;
-        // One that ran without a claim of its own, or gave back what it held before it had one.
+        // Of a call that had no claim to end.
         self.end_span(py, if self.rules.shadow { "shadow" } else { "released" }, conclusion.error());
         match (self.cancelled.take(), conclusion) {
             (Some(error), _) | (None, Conclusion::Raise(error)) => Step::Raise(error),

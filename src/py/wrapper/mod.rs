@@ -113,6 +113,10 @@ struct Asked<'a> {
 }
 
 /// What the store's first word came to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is handed on at once, and a box would cost each first call an allocation"
+)]
 enum Answered {
     Replayed(Py<PyAny>),
     NotYet(Named, Option<Claim>),
