@@ -44,8 +44,11 @@ impl PostgresEngine {
         let asked = claim.asked;
         let key = key(&asked.key)?;
         fits("what an action is named", asked.action_type.len() + asked.target.len())?;
-        if claim.orphan.is_none() && (asked.asks_again || self.meets_duplicates.load(Ordering::Relaxed)) {
+        let familiar = self.familiar.knows(&key);
+        let looks = asked.asks_again || familiar || self.meets_duplicates.load(Ordering::Relaxed);
+        if claim.orphan.is_none() && looks {
             if let Some(replay) = self.peek(&claim, &key).await? {
+                self.familiar.met(&key);
                 return Ok(replay);
             }
         } else if claim.orphan.is_none() && claim.may_add {
@@ -61,8 +64,15 @@ impl PostgresEngine {
             }
         }
         let met = self.decide(&claim, &key).await?;
-        let is_new = matches!(met, Met::Run(_, 1));
-        self.meets_duplicates.store(!is_new, Ordering::Relaxed);
+        if matches!(met, Met::Replay(_)) {
+            self.familiar.met(&key);
+        } else {
+            self.familiar.forget(&key);
+        }
+        if !familiar {
+            let is_new = matches!(met, Met::Run(_, 1));
+            self.meets_duplicates.store(!is_new, Ordering::Relaxed);
+        }
         Ok(met)
     }
 

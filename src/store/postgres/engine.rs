@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::familiar::Familiar;
 use super::fault::{self, Verdict};
 use super::listener::{self, Listener};
 use super::options::Options;
@@ -37,7 +38,8 @@ pub struct PostgresEngine {
     pub(super) namespace: Box<str>,
     pub(super) time: Time,
     pub(super) listener: Listener,
-    /// Whether the last claim was of a key that was there already: then the next is looked for before it is written.
+    pub(super) familiar: Familiar,
+    /// Whether the last claim of an unfamiliar key met a record: then the next such is looked for before it is written.
     pub(super) meets_duplicates: AtomicBool,
 }
 
@@ -48,6 +50,7 @@ impl PostgresEngine {
             pool: Arc::new(Pool::new(options)),
             time,
             listener: Listener::new(news),
+            familiar: Familiar::new(),
             meets_duplicates: AtomicBool::new(false),
         }
     }

@@ -62,6 +62,7 @@ impl PostgresEngine {
         let rows = match ending {
             Ending::Complete(payload, ttl) => {
                 let ((json, bytes), ttl) = (columns_of(payload), self.until_end(*ttl));
+                self.familiar.met(&key);
                 self.ask(Statement::Complete, &[&self.namespace, &key, &fence, &now, &ttl, &json, &bytes]).await?
             }
             Ending::Fail(failure, ttl) => {

@@ -15,6 +15,7 @@ use crate::core::error::StoreError;
 
 mod claim;
 mod engine;
+mod familiar;
 mod fault;
 mod hold;
 mod listener;
