@@ -20,6 +20,8 @@ STORE ?= sqlite
 SECONDS ?= 30
 CHAOS_ARGS ?=
 CLIPPY := cargo clippy --quiet --locked --all-targets
+RUST_TEST := --quiet --no-default-features
+SHUTTLE := --quiet --no-default-features --lib --profile ci --target-dir target/shuttle
 
 .PHONY: help
 help: ## Say what can be made
@@ -33,7 +35,7 @@ python:
 
 .PHONY: setup
 setup: python ## Make .venv with everything that development needs
-	@$(PYTHON) scripts/environment.py --group test --group lint
+	@$(PYTHON) scripts/environment.py --group test --group lint --group docs
 
 # ---------------------------------------------------------------- the two that matter
 
@@ -49,22 +51,27 @@ test: lint types rust-test shuttle py-test other-pythons ## Run every check and 
 # ---------------------------------------------------------------- the parts of `make test`
 
 .PHONY: lint
-lint: setup ## Format and lint checks of Rust, Python and shell
+lint: setup clippy ## Format and lint checks of Rust, Python and shell
 	@echo "==> cargo fmt --check"
 	@cargo fmt --check
-	@echo "==> clippy, without and with the interpreter's half"
-	@$(CLIPPY) --no-default-features -- -D warnings
-	@$(CLIPPY) -- -D warnings
 	@echo "==> ruff check, ruff format --check"
 	@.venv/bin/ruff check --quiet
 	@.venv/bin/ruff format --quiet --check
 	@echo "==> shellcheck"
 	@.venv/bin/shellcheck scripts/*.sh .ci/run
 
+.PHONY: clippy
+clippy: setup
+	@echo "==> clippy, without and with the interpreter's half"
+	@$(CLIPPY) --no-default-features -- -D warnings
+	@$(CLIPPY) -- -D warnings
+
 .PHONY: types
 types: setup ## Check the types: mypy strict, pyright, and the native module against its stub
 	@echo "==> mypy --strict"
 	@.venv/bin/mypy python tests/typing tests/servers tests/servers_fixtures.py scripts examples chaos servers
+	@MYPYPATH=examples/pytest_project .venv/bin/mypy --explicit-package-bases \
+		examples/pytest_project/*.py examples/pytest_project/tests/*.py
 	@echo "==> pyright on tests/typing"
 	@.venv/bin/basedpyright
 	@echo "==> stubtest on the native module"
@@ -75,12 +82,19 @@ types: setup ## Check the types: mypy strict, pyright, and the native module aga
 .PHONY: rust-test
 rust-test: python ## Test the core and the stores, with no Python interpreter in them
 	@echo "==> cargo test --no-default-features"
-	@$(PYTHON) -m servers run -- scripts/cargo_test.sh --quiet --no-default-features
+	@$(PYTHON) -m servers run -- scripts/cargo_test.sh $(RUST_TEST)
 
 .PHONY: shuttle
 shuttle: ## Test the memory store under many thread interleavings
 	@echo "==> shuttle"
-	@RUSTFLAGS="--cfg shuttle" scripts/cargo_test.sh --quiet --no-default-features --lib --profile ci --target-dir target/shuttle shuttle
+	@RUSTFLAGS="--cfg shuttle" scripts/cargo_test.sh $(SHUTTLE) shuttle
+
+.PHONY: prepare
+prepare: setup clippy ## Compile and install all that the tests need, and run none
+	@echo "==> compiling the tests"
+	@cargo test --locked $(RUST_TEST) --no-run
+	@RUSTFLAGS="--cfg shuttle" cargo test --locked $(SHUTTLE) --no-run
+	@scripts/test_other_pythons.sh --prepare $(PY)
 
 .PHONY: py-test
 py-test: setup ## Test the package, the README and the docs on one CPython
@@ -89,7 +103,12 @@ py-test: setup ## Test the package, the README and the docs on one CPython
 
 .PHONY: docs-test
 docs-test: setup ## Run only the examples in README.md and docs/
-	@$(PY) -m pytest README.md docs $(PYTEST_ARGS)
+	@$(PY) -m pytest README.md docs tests/site $(PYTEST_ARGS)
+
+.PHONY: docs
+docs: setup ## Build the documentation into build/site, and take every warning as an error
+	@echo "==> mkdocs build --strict"
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 .PHONY: other-pythons
 other-pythons: setup ## Test the package on every other CPython >= 3.11 found here
@@ -116,7 +135,8 @@ wheel: python ## Build a wheel into dist/ and prove that it works on its own
 
 .PHONY: bench
 bench: python ## Measure, beside peers (BENCH_ARGS=--quick for a smoke run)
-	@$(PYTHON) scripts/environment.py --venv .venvs/bench --requirements benchmarks/requirements.txt
+	@$(PYTHON) scripts/environment.py
+	@$(PYTHON) scripts/environment.py --venv .venvs/bench --requirements benchmarks/requirements.txt --borrow-extension
 	@echo "==> python -m benchmarks $(BENCH_ARGS)"
 	@.venvs/bench/bin/python -m benchmarks $(BENCH_ARGS)
 
@@ -133,6 +153,6 @@ format: setup ## Format Rust and Python, and mend what ruff can mend
 
 .PHONY: clean
 clean: ## Remove everything that was made
-	rm -rf .venv .venvs dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venvs build dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -f python/*/_core.*.so

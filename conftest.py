@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from servers import PostgresServer
 
-pytest_plugins = ["tests.servers_fixtures"]  # pytest takes this line from the outermost conftest only
+pytest_plugins = ["tests.servers_fixtures", "pytester"]  # pytest takes this line from the outermost conftest only
 
 
 def _enter_page(names: dict[str, Any]) -> None:

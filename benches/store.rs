@@ -76,23 +76,7 @@ struct Caller {
 
 impl Caller {
     fn request<'a>(&'a self, key: &'a str) -> ClaimRequest<'a> {
-        ClaimRequest {
-            key,
-            signal_id: key.split(':').next().unwrap_or_default(),
-            action_type: "create_card",
-            target: "trello",
-            fingerprint: &self.fingerprint,
-            check_params: true,
-            takes_over: false,
-            latch: false,
-            refuses_to_wait: false,
-            asks_again: false,
-            lease: Span::from_secs(30),
-            ttl: Span::from_secs(86_400),
-            owner: &self.owner,
-            params: None,
-            context: None,
-        }
+        ClaimRequest::plain(key, &self.fingerprint, &self.owner, Span::from_secs(30), Span::from_secs(86_400))
     }
 
     fn execute(&self, store: &MemoryStore, key: &str, ttl: Span) -> Done {

@@ -8,6 +8,7 @@ import json
 import logging
 import platform
 import sys
+import tomllib
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -38,9 +39,9 @@ TOPICS = (
     "redis_tasks",
     "postgres_calls",
     "postgres_tasks",
+    "asgi_request",
 )
-DISTRIBUTIONS = (
-    "idempotency-manager",
+PEERS = (
     "orjson",
     "cachebox",
     "moka-py",
@@ -53,8 +54,10 @@ DISTRIBUTIONS = (
     "hiredis",
     "psycopg",
     "psycopg-pool",
+    "asgi-idempotency-header",
 )
 ROUNDS, QUICK_ROUNDS = 15, 3
+ROOT = Path(__file__).parents[1]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -105,7 +108,10 @@ def _machine() -> str:
 
 
 def _versions() -> str:
-    return ", ".join(f"{name} {metadata.version(name)}" for name in DISTRIBUTIONS)
+    # What is measured is the sources' own build: the environment may know of no installed version, or of an older one.
+    ours = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
+    peers = (f"{name} {metadata.version(name)}" for name in PEERS)
+    return ", ".join([f"idempotency-manager {ours}", *peers])
 
 
 def _write(path: Path, answers: Sequence[Table | Facts], options: Options) -> None:

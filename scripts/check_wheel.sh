@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Installs the one wheel in the folder given into a clean environment, where there is no Rust toolchain and no source
-# tree in sight, makes one decorated call, and asks the command for its extra. What it proves: the wheel is whole.
+# tree in sight, makes one decorated call, asks the command for its extra, and runs a user's pytest suite, which is given
+# nothing but pytest beside the wheel. What it proves: the wheel is whole.
 set -euo pipefail
 
 python=$1
+project=$(realpath "$(dirname "$0")/../examples/pytest_project")
 wheels=("$2"/*.whl)
 if [[ ${#wheels[@]} -ne 1 || ! -f ${wheels[0]} ]]; then
     echo "expected exactly one wheel in $2, found: ${wheels[*]}" >&2
@@ -43,4 +45,10 @@ if said=$("${bare[@]}" "$clean/venv/bin/idempotency" 2>&1) || [[ $said != *"idem
     echo "without its extra, the command should have named it, but said: $said" >&2
     exit 1
 fi
+"${bare[@]}" "$clean/venv/bin/python" -m pip install --quiet "pytest>=9.0"
+cp -r "$project" "$clean/project"
+for store in memory:// "sqlite:///$clean/records.db"; do
+    "${bare[@]}" "$clean/venv/bin/python" -m pytest --quiet "--rootdir=$clean/project" -p no:cacheprovider \
+        "--idempotency-store=$store" "$clean/project"
+done
 echo "==> $(basename "$wheel") works without a Rust toolchain"

@@ -107,6 +107,11 @@ class Environment:
         built = list((ROOT / "python").glob(f"*/_core.cpython-{version}-*.so"))
         self.remember("extension", digest(made_from, contents(*built)))
 
+    def borrow_extension(self) -> None:
+        """Let this environment import the package from the sources, beside which another has put the compiled half."""
+        site = next((self.folder / "lib").glob("python*/site-packages"))
+        (site / "idempotency_manager.pth").write_text(f"{ROOT / 'python'}\n")
+
 
 def main() -> None:
     """Read the command line and do the three steps."""
@@ -116,12 +121,17 @@ def main() -> None:
     parser.add_argument("--requirements", type=Path, action="append", default=[], help="requirements file to install")
     profile = os.environ.get("BUILD_PROFILE", "release")
     parser.add_argument("--profile", default=profile, help="cargo profile of the extension (or set BUILD_PROFILE)")
+    parser.add_argument("--borrow-extension", action="store_true", help="use the one that was compiled for .venv")
     parser.add_argument("--target", type=Path, default=Path("target"), help="cargo's target folder")
     options = parser.parse_args()
     environment = Environment(ROOT / options.venv)
     environment.ensure_interpreter()
-    environment.ensure_packages(["build", *options.group], [ROOT / file for file in options.requirements])
-    environment.ensure_extension(options.profile, ROOT / options.target)
+    groups = options.group if options.borrow_extension else ["build", *options.group]
+    environment.ensure_packages(groups, [ROOT / file for file in options.requirements])
+    if options.borrow_extension:
+        environment.borrow_extension()
+    else:
+        environment.ensure_extension(options.profile, ROOT / options.target)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,19 @@
 #!/usr/bin/env bash
 # Runs the Python suite, but for what needs to run once, on every CPython of this machine that the project supports,
-# except the one named first (which `make test` has used already). Arguments after it go to pytest.
+# except the one named first (which `make test` has used already). Arguments after it go to pytest. With --prepare before
+# it, nothing is run: their environments are made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# What depends on no interpreter: processes that are killed, disks that are full, servers that go away, commands, the demo.
-elsewhere=(--ignore=tests/cli --ignore=tests/integration --ignore=tests/postgres --ignore=tests/servers)
+only_prepare=false
+if [[ $1 == --prepare ]]; then
+    only_prepare=true
+    shift
+fi
+
+# What depends on no interpreter: processes that are killed, disks that are full, servers that go away, commands, the demo,
+# the site and its tutorials.
+elsewhere=(--ignore=tests/cli --ignore=tests/integration --ignore=tests/postgres --ignore=tests/servers --ignore=tests/site)
 
 # All that are here, or with OTHER_PYTHONS=newest the newest, where time is short.
 mapfile -t pythons < <(scripts/pythons.sh)
@@ -25,8 +33,11 @@ for python in "${pythons[@]}"; do
     fi
     # One target folder for all: what names no interpreter, nearly everything, is compiled once.
     "$python" scripts/environment.py --venv ".venvs/$version" --group test --profile ci
+    if $only_prepare; then
+        continue
+    fi
     echo "==> pytest on CPython $version"
     ".venvs/$version/bin/python" -m pytest "${elsewhere[@]}" "$@"
     tested+=("$version")
 done
-echo "==> also tested on CPython: ${tested[*]:-no other version is installed here}"
+$only_prepare || echo "==> also tested on CPython: ${tested[*]:-no other version is installed here}"

@@ -10,27 +10,39 @@ if (($# > 0)); then
     exec "$python" -m pytest "$@"
 fi
 
-# Every test is in one part: what the first two name, the third leaves out.
-servers=(tests/cli tests/postgres tests/servers)
-processes=()
+# Every test is in one part: what the first three name, the fourth leaves out.
+away=() # servers that go away, hang, refuse
+servers=(tests/postgres tests/servers tests/queues)
+processes=(tests/cli tests/integration/faults)
 for file in tests/integration/test_*.py; do
     case $file in
-        *server* | *redis* | *postgres* | *batch*) servers+=("$file") ;;
+        *test_server_*) away+=("$file") ;;
+        *redis* | *postgres* | *batch* | *chaos*) servers+=("$file") ;;
         *) processes+=("$file") ;;
     esac
 done
-rest=(tests README.md docs --ignore=tests/integration --ignore=tests/cli --ignore=tests/postgres --ignore=tests/servers)
+rest=(tests README.md docs)
+for part in tests/integration "${servers[@]}" "${processes[@]}"; do
+    rest+=("--ignore=$part")
+done
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
-declare -A parts
-"$python" -m pytest -p no:cacheprovider "${servers[@]}" >"$logs/servers" 2>&1 & parts[servers]=$!
-"$python" -m pytest -p no:cacheprovider "${processes[@]}" >"$logs/processes" 2>&1 & parts[processes]=$!
-"$python" -m pytest -p no:cacheprovider "${rest[@]}" >"$logs/rest" 2>&1 & parts[rest]=$!
+declare -A running
+start() {
+    local -r part=$1
+    shift
+    "$python" -m pytest -p no:cacheprovider "$@" >"$logs/$part" 2>&1 &
+    running[$part]=$!
+}
+start away "${away[@]}"
+start servers "${servers[@]}"
+start processes "${processes[@]}"
+start rest "${rest[@]}"
 
 failed=0
-for part in servers processes rest; do
-    wait "${parts[$part]}" || failed=1
+for part in away servers processes rest; do
+    wait "${running[$part]}" || failed=1
     echo "==> pytest: $part"
     cat "$logs/$part"
 done

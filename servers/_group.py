@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from servers._lifetime import Lifetime
 from servers._server import Server
 
 if TYPE_CHECKING:
@@ -13,24 +14,11 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Server)
 
 
-class Group(Generic[S]):
+class Group(Lifetime, Generic[S]):
     """Several servers that start and end together."""
 
     def __init__(self, members: Sequence[S]) -> None:
         self.members = list(members)
-
-    def __enter__(self) -> Self:
-        """Start them, and wait until they work together."""
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End them, and remove their folders."""
-        self.close()
 
     def start(self) -> None:
         """Start those that aren't running, at the same time, and wait until each answers."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from servers import _resp
 from servers._errors import redis_program
 from servers._group import Group
+from servers._lifetime import Lifetime
 from servers._redis import RedisServer
 from servers._server import Server
 
@@ -98,7 +99,7 @@ class RedisSentinel(Server):
         return self.master() is not None
 
 
-class RedisSentinels:
+class RedisSentinels(Lifetime):
     """A master with replicas under three sentinels.
 
     Attributes:
@@ -135,19 +136,6 @@ class RedisSentinels:
         self._servers = Group([master, *copies])
         self._sentinels = Group([RedisSentinel(self, down_after) for _ in range(_SENTINELS)])
         self.servers, self.sentinels = self._servers.members, self._sentinels.members
-
-    def __enter__(self) -> Self:
-        """Start them, and wait until the sentinels see all of it."""
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End them, and remove their folders."""
-        self.close()
 
     @property
     def url(self) -> str:

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import tempfile
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from servers import _keep, _keeper
 from servers._errors import ServerError
+from servers._lifetime import Lifetime
 from servers._ports import HOST, HeldPort
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _PATIENCE_SECONDS = 30.0
 _WHEN_TOLD = 'read -r told && exec "$@" </dev/null'
 
 
-class Server(ABC):
+class Server(Lifetime):
     """One process with a folder and a port of its own, from `with` or `start` to the block's end or `close`.
 
     A class that derives from it says what is run, and when it answers.
@@ -36,19 +37,6 @@ class Server(ABC):
     def __init__(self, name: str, *, second_port_above: int = 0) -> None:
         self.name, self._second_port_above = name, second_port_above
         self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        """Start it, and wait until it answers."""
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End it, and remove its folder."""
-        self.close()
 
     # ---------------------------------------------------------------- what a kind of server says
 

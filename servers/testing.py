@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -12,6 +12,9 @@ from servers._errors import MissingServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+S = TypeVar("S")
 
 
 @contextmanager
@@ -28,3 +31,12 @@ def needed() -> Iterator[None]:
         if os.environ.get("CI"):
             pytest.fail(f"{reason} (in CI that is a failure)", pytrace=False)
         pytest.skip(reason)
+
+
+@contextmanager
+def started(server: AbstractContextManager[S]) -> Iterator[S]:
+    """Run what is to be there for this block, which is skipped, as by `needed`, where its program is missing."""
+    with ExitStack() as stack:
+        with needed():
+            running = stack.enter_context(server)
+        yield running

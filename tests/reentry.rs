@@ -57,23 +57,7 @@ struct World {
 
 impl World {
     fn claim(&self, key: &str) -> Claimed {
-        ask(self.store.claim(&ClaimRequest {
-            key,
-            signal_id: "s",
-            action_type: "a",
-            target: "t",
-            fingerprint: &Fingerprint([0; 32]),
-            check_params: true,
-            takes_over: false,
-            latch: false,
-            refuses_to_wait: false,
-            asks_again: false,
-            lease: TTL,
-            ttl: TTL,
-            owner: &self.owner,
-            params: None,
-            context: None,
-        }))
+        ask(self.store.claim(&ClaimRequest::plain(key, &Fingerprint([0; 32]), &self.owner, TTL, TTL)))
     }
 
     fn hold(&self) -> Hold {

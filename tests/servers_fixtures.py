@@ -6,35 +6,26 @@ A test that kills, pauses or reconfigures a server starts one of its own (a
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from servers import PgBouncer, PostgresServer, Proxy, RedisCluster, RedisSentinels, RedisServer
-from servers.testing import needed
+from servers.testing import started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     from servers import Server
 
 S = TypeVar("S")
 
 
-@contextmanager
-def _started(server: AbstractContextManager[S]) -> Iterator[S]:
-    with ExitStack() as stack:
-        with needed():
-            started = stack.enter_context(server)
-        yield started
-
-
 @pytest.fixture(scope="session")
 def redis_of_the_session() -> Iterator[RedisServer]:
     """The run's one Redis, with what the tests before have left in it."""
-    with _started(RedisServer()) as server:
+    with started(RedisServer()) as server:
         yield server
 
 
@@ -54,7 +45,7 @@ def redis_url(redis_server: RedisServer) -> str:
 @pytest.fixture(scope="session")
 def redis_cluster_of_the_session() -> Iterator[RedisCluster]:
     """The run's one cluster, with what the tests before have left in it."""
-    with _started(RedisCluster()) as cluster:
+    with started(RedisCluster()) as cluster:
         yield cluster
 
 
@@ -68,7 +59,7 @@ def redis_cluster(redis_cluster_of_the_session: RedisCluster) -> RedisCluster:
 @pytest.fixture(scope="session")
 def redis_sentinels_of_the_session() -> Iterator[RedisSentinels]:
     """The run's one master under sentinels, with what the tests before have left in it."""
-    with _started(RedisSentinels()) as sentinels:
+    with started(RedisSentinels()) as sentinels:
         yield sentinels
 
 
@@ -86,7 +77,7 @@ def redis_sentinels(redis_sentinels_of_the_session: RedisSentinels) -> RedisSent
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """The run's one PostgreSQL."""
-    with _started(PostgresServer()) as server:
+    with started(PostgresServer()) as server:
         yield server
 
 
@@ -100,7 +91,7 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def pgbouncer(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
     """The run's one PgBouncer, in front of its PostgreSQL."""
-    with _started(PgBouncer(postgres_server)) as bouncer:
+    with started(PgBouncer(postgres_server)) as bouncer:
         yield bouncer
 
 

@@ -52,21 +52,10 @@ fn ask<T>(reply: Reply<T>) -> T {
 fn claim(store: &SqliteStore, key: &str) -> Reply<Claimed> {
     let owner: Arc<str> = "elsewhere:1".into();
     let request = ClaimRequest {
-        key,
         signal_id: "s",
         action_type: "a",
         target: "t",
-        fingerprint: &Fingerprint([0; 32]),
-        check_params: true,
-        takes_over: false,
-        latch: false,
-        refuses_to_wait: false,
-        asks_again: false,
-        lease: TTL,
-        ttl: TTL,
-        owner: &owner,
-        params: None,
-        context: None,
+        ..ClaimRequest::plain(key, &Fingerprint([0; 32]), &owner, TTL, TTL)
     };
     store.replay(&request).unwrap_or_else(|| store.claim(&request))
 }

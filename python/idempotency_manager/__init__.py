@@ -1,4 +1,7 @@
-"""An action never silently runs twice, and a result is never silently lost."""
+"""An action never silently runs twice, and a result is never silently lost.
+
+PYTEST_DONT_REWRITE: pytest would warn of a plugin's package that is imported before it, and has nothing to rewrite.
+"""
 
 from ._async_manager import AsyncIdempotencyManager
 from ._config import IdempotencyConfig
@@ -52,7 +55,9 @@ from .exceptions import (
     IdempotencyError,
     InDoubtError,
     InvalidActionError,
+    InvalidDeliveryError,
     InvalidKeyError,
+    InvalidSignatureError,
     LeaseLostError,
     NotInDoubtError,
     ParamsMismatchError,
@@ -64,6 +69,7 @@ from .exceptions import (
     StoreUnavailableError,
     TransactionEndedError,
     UnsupportedParamError,
+    VolatileParamsWarning,
 )
 
 TYPE_CHECKING = False
@@ -99,7 +105,9 @@ __all__ = [
     "IdempotencyStats",
     "InDoubtError",
     "InvalidActionError",
+    "InvalidDeliveryError",
     "InvalidKeyError",
+    "InvalidSignatureError",
     "LeaseLostError",
     "NotInDoubtError",
     "OnConcurrent",
@@ -115,6 +123,7 @@ __all__ = [
     "StoreUnavailableError",
     "TransactionEndedError",
     "UnsupportedParamError",
+    "VolatileParamsWarning",
     "aexecute_with_idempotency",
     "canonicalize",
     "check_executed",

@@ -87,8 +87,10 @@ class AsyncIdempotencyManager(BaseManager):
         return self._core.aexecute(action, executor, self._options(ttl, options))
 
     aexecute = execute
+    """`execute` under the name that it has in `IdempotencyManager`."""
 
     execute_many = BaseManager.aexecute_many
+    """See `IdempotencyManager.aexecute_many`: the executor is a coroutine function, or a plain one."""
 
     def claim(
         self,
@@ -101,6 +103,7 @@ class AsyncIdempotencyManager(BaseManager):
         return self._core.claim(action, self._options(ttl, options))
 
     aclaim = claim
+    """`claim` under the name that it has in `IdempotencyManager`."""
 
     if TYPE_CHECKING:
 
@@ -138,6 +141,7 @@ class AsyncIdempotencyManager(BaseManager):
         return self._in_transaction(connection, action, executor, ttl, options)
 
     aexecute_in_transaction = execute_in_transaction
+    """`execute_in_transaction` under the name that it has in `IdempotencyManager`."""
 
     async def check_executed(self, key: str, /) -> CheckResult:
         """See `IdempotencyManager.check_executed`."""

@@ -8,7 +8,7 @@ from ._config import make_config, replaced, store_url
 from ._core import Core
 from ._decorator import decorator
 from ._duration import to_microseconds
-from ._options import native_settings, read_options
+from ._options import native_settings, read_options, warns_of_params
 from ._parameters import is_generator_function
 from ._place import place
 from .exceptions import InvalidActionError
@@ -83,7 +83,7 @@ class BaseManager:
 
     def idempotent(self, function: Any = None, /, **options: Any) -> Any:
         """Decorate a function with this manager; the options are those of `idempotent`."""
-        return decorator(function, self._core, self._config.lease, options)
+        return decorator(function, self._core, self._config.lease, options, warns=warns_of_params(self._config))
 
     def _options(self, ttl: Duration | None, options: Mapping[str, Any]) -> dict[str, Any] | None:
         if ttl is None and not options:

@@ -69,6 +69,10 @@ class IdempotencyConfig:
     """What is told of each event: `None`."""
     clock: Clock | None
     """What tells the time: `None` is the store's own."""
+    shadow: bool
+    """Whether every call executes, and what would have been prevented is only counted: False."""
+    warn_volatile_after: int | None
+    """After how many first runs of a signal that differ in the time or a random id to warn: 20; `None` for never."""
 
     def __init__(self, store: str | None = None, /, **fields: object) -> None:
         """Check every field, and the fields against each other.
@@ -120,7 +124,7 @@ class IdempotencyConfig:
 
     def __reduce__(self) -> tuple[Callable[[Mapping[str, Any]], IdempotencyConfig], tuple[dict[str, Any]]]:
         """Pickle what was given, so that defaults stay defaults."""
-        return _from_given, (_given(self),)
+        return _from_given, (given_settings(self),)
 
 
 def make_config(store: str | None, fields: Mapping[str, Any]) -> IdempotencyConfig:
@@ -138,7 +142,7 @@ def replaced(config: IdempotencyConfig, changes: Mapping[str, Any]) -> Idempoten
     Raises:
         ConfigurationError: As for `make_config`.
     """
-    return IdempotencyConfig(**{**_given(config), **changes})
+    return IdempotencyConfig(**{**given_settings(config), **changes})
 
 
 def store_url(config: IdempotencyConfig) -> StoreUrl:
@@ -146,7 +150,8 @@ def store_url(config: IdempotencyConfig) -> StoreUrl:
     return config._url  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001 - the one way to it
 
 
-def _given(config: IdempotencyConfig) -> dict[str, Any]:
+def given_settings(config: IdempotencyConfig) -> dict[str, Any]:
+    """Give the fields that were given, the store with its password: for the package only."""
     return dict(config._given)  # type: ignore[attr-defined]  # noqa: SLF001 - this module's own
 
 

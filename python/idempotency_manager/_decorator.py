@@ -7,6 +7,7 @@ from types import FunctionType
 
 from ._binding import Binder
 from ._core import Core, idempotent_function
+from ._dunder_call import DunderCall
 from ._duration import refusal
 from ._options import read_options
 from ._parameters import Parameters, is_coroutine_function, is_generator_function, read_parameters
@@ -22,24 +23,28 @@ if TYPE_CHECKING:
     from ._core import IdempotencyRecord
 
 _HELPED = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__", "__type_params__")
+_QUEUES = frozenset({"celery", "dramatiq"})
 # What `inspect` takes for the marks of a function: with them a wrapper of a coroutine function is one for it too.
 _FUNCTION_LIKE = ("__code__", "__defaults__", "__kwdefaults__")
 
 
-def decorator(function: Any, manager: Core | None, lease: timedelta, options: Mapping[str, Any]) -> Any:
+def decorator(
+    function: Any, manager: Core | None, lease: timedelta, options: Mapping[str, Any], *, warns: bool = True
+) -> Any:
     """Wrap a function, or make what wraps the one that it is given; see `decorate`."""
     if function is None:
-        return lambda function: decorate(function, manager, lease, options)
-    return decorate(function, manager, lease, options)
+        return lambda function: decorate(function, manager, lease, options, warns=warns)
+    return decorate(function, manager, lease, options, warns=warns)
 
 
-def decorate(
+def decorate(  # noqa: PLR0913 - the last two are for its own calls of itself
     function: Any,
     manager: Core | None,
     lease: timedelta,
     options: Mapping[str, Any],
     *,
     has_receiver: bool | None = None,
+    warns: bool = True,
 ) -> Any:
     """Wrap a function, a method or a coroutine function.
 
@@ -49,19 +54,16 @@ def decorate(
         lease: The manager's, which a time to live must not undercut.
         options: The arguments of `idempotent`, as they were given.
         has_receiver: Whether the first parameter is the object that a method is called on; by its name if None.
+        warns: Whether to warn of params that make every retry a new action.
 
     Raises:
         ConfigurationError: It can't be decorated so; the error says what to write instead.
     """
     if isinstance(function, staticmethod | classmethod):
         is_bound = isinstance(function, classmethod)
-        return type(function)(decorate(function.__func__, manager, lease, options, has_receiver=is_bound))
+        return type(function)(decorate(function.__func__, manager, lease, options, has_receiver=is_bound, warns=warns))
     name = getattr(function, "__qualname__", repr(function))
-    if not callable(function) or isinstance(function, type):
-        raise ConfigurationError(f"@idempotent decorates functions, and {name} is {_kind(function)}")
-    if is_generator_function(function):
-        problem = f"{name} is a generator, which runs only as far as somebody iterates"
-        raise ConfigurationError(f"{problem}: decorate a function that returns its items in a list")
+    _refuse_what_is_no_function(function, name)
     lint = _Lint(function, name, options, has_receiver)
     rest = {key: value for key, value in options.items() if key not in _Lint.OPTIONS}
     read = read_options(rest, lease)
@@ -72,19 +74,43 @@ def decorate(
     is_async = is_coroutine_function(function)
     if not is_async and is_coroutine_function(read.get("on_in_doubt")):
         raise ConfigurationError(f"on_in_doubt: {name} is a plain function, so its reconciler must be plain, not async")
+    # Who names the params has thought of them.
+    if warns and options.get("params") is None:
+        from ._volatile import warn_of_volatile_params  # noqa: PLC0415 - only for those who decorate
+
+        warn_of_volatile_params(name, lint.parameters.named, lint.params)
     wrapper = _wrap(function, lint, manager, read, is_async=is_async)
     if not lint.has_receiver and has_receiver is None:
 
         def as_method(owner: type, attribute: str) -> None:
             if f"{owner.__qualname__}.{attribute}" == name:
-                setattr(owner, attribute, decorate(function, manager, lease, options, has_receiver=True))
+                bound = decorate(function, manager, lease, options, has_receiver=True, warns=False)
+                setattr(owner, attribute, bound)
 
         wrapper.__dict__["_as_method"] = as_method
     return wrapper
 
 
+def _refuse_what_is_no_function(function: Any, name: str) -> None:
+    if not callable(function) or isinstance(function, type):
+        raise ConfigurationError(f"@idempotent decorates functions, and {name} is {_kind(function)}")
+    if (queue := _queue(function)) is not None:
+        own_name = getattr(function, "__name__", type(function).__name__)
+        problem = f"{own_name} is a task of {queue} already, and its workers would run what is below, unguarded"
+        raise ConfigurationError(f"{problem}: write @idempotent(…) below the decorator of {queue}, right above def")
+    if is_generator_function(function):
+        problem = f"{name} is a generator, which runs only as far as somebody iterates"
+        raise ConfigurationError(f"{problem}: decorate a function that returns its items in a list")
+
+
 def _kind(function: object) -> str:
     return "a class" if isinstance(function, type) else f"of type {type(function).__name__}"
+
+
+def _queue(function: object) -> str | None:
+    """Name the queue whose task a function was made; a task that is wrapped guards none of what a worker runs."""
+    packages = (base.__module__.partition(".")[0] for base in type(function).__mro__)
+    return next((package for package in packages if package in _QUEUES), None)
 
 
 def _wrap(
@@ -131,9 +157,16 @@ def _wrap(
             wrapper.__dict__[attribute] = getattr(function, attribute)
     wrapper.__dict__.update(getattr(function, "__dict__", {}))
     wrapper.__dict__["__wrapped__"] = function
+    wrapper.__dict__["_names"] = (lint.action, lint.target)
+    wrapper.__dict__["__call__"] = DunderCall(wrapper)
     if is_async:
         _mark_as_coroutine_function(wrapper)
     return wrapper
+
+
+def names_of(decorated: Any) -> tuple[str, str]:
+    """Give the action and the target of a decorated function or method."""
+    return decorated._names  # type: ignore[no-any-return]  # noqa: SLF001 - this module's own
 
 
 def _mark_as_coroutine_function(wrapper: Any) -> None:

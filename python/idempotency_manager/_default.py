@@ -7,6 +7,7 @@ from _thread import RLock
 
 from ._core import set_default_core
 from ._manager import IdempotencyManager
+from ._options import warns_of_params
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,6 +85,11 @@ def current_lease() -> timedelta:
 
     lease: timedelta = DEFAULTS["lease"]
     return lease
+
+
+def current_warns() -> bool:
+    """Tell whether params of a function decorated now are worth a warning, without making the default manager."""
+    return _Default.manager is None or warns_of_params(_Default.manager.config)
 
 
 def configure(**config: Unpack[Settings]) -> None:

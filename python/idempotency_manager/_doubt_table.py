@@ -24,6 +24,8 @@ _DOUBT = (
     "concurrent.CancelledError concurrent.BrokenExecutor",
     "http.RemoteDisconnected http.IncompleteRead http.BadStatusLine http.LineTooLong http.UnknownProtocol",
     "ssl.SSLEOFError ssl.SSLZeroReturnError ssl.SSLSyscallError smtplib.SMTPServerDisconnected",
+    # What a worker raises in the middle of a task that has taken too long.
+    "billiard.SoftTimeLimitExceeded billiard.TimeLimitExceeded rq.BaseTimeoutException",
     "subprocess.TimeoutExpired anyio.BrokenResourceError trio.BrokenResourceError",
     "requests.ConnectionError requests.Timeout requests.ReadTimeout requests.ChunkedEncodingError",
     "requests.ContentDecodingError",

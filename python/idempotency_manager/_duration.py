@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
 Duration: TypeAlias = timedelta | float | str
+"""A `timedelta`, a number of seconds, or text with units: `"250ms"`, `"30s"`, `"15m"`, `"1h30m"`, `"7d"`."""
 
 # Largest first: a text names each unit once and in this order ("1h30m").
 _UNITS = {

@@ -77,4 +77,5 @@ _VARIABLES: dict[str, Callable[[str, str], Any]] = {
     "max_cache_size": _cache_size,
     "enable_auto_cleanup": _flag,
     "include_params_in_key": _flag,
+    "shadow": _flag,
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ._decorator import decorator
-from ._default import current_lease
+from ._default import current_lease, current_warns
+from ._options import warns_of_params
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def idempotent(  # noqa: PLR0913 - the contract's
     replay_errors: tuple[type[Exception], ...] | None = None,
     result_type: Any = None,
     codec: Codec | None = None,
+    shadow: bool | None = None,
 ) -> Any:
     """Make a function run once for each signal and params, and hand its result to every duplicate.
 
@@ -72,6 +74,7 @@ def idempotent(  # noqa: PLR0913 - the contract's
         replay_errors: Exceptions that are a final answer, recorded and replayed.
         result_type: The result's type; the return annotation if None.
         codec: What encodes the result, in place of the package's own.
+        shadow: Whether every call executes, and what would have been prevented is only counted; as configured if None.
 
     Raises:
         ConfigurationError: It can't be decorated so; the error says what to write instead.
@@ -91,7 +94,9 @@ def idempotent(  # noqa: PLR0913 - the contract's
         "replay_errors": replay_errors,
         "result_type": result_type,
         "codec": codec,
+        "shadow": shadow,
     }
     if manager is None:
-        return decorator(function, None, current_lease(), options)
-    return decorator(function, manager._core, manager.config.lease, options)  # noqa: SLF001 - this package's own
+        return decorator(function, None, current_lease(), options, warns=current_warns())
+    core, config = manager._core, manager.config  # noqa: SLF001 - this package's own
+    return decorator(function, core, config.lease, options, warns=warns_of_params(config))

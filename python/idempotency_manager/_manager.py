@@ -82,7 +82,7 @@ class IdempotencyManager(BaseManager):
             executor: What has the effect; takes nothing.
             ttl: How long the result is kept; `default_ttl` if None.
             **options: `on_concurrent`, `on_in_doubt`, `in_doubt_on`, `not_executed_on`, `replay_errors`, `latch`,
-                `result_type` or `codec`, in place of the configured ones.
+                `result_type`, `codec` or `shadow`, in place of the configured ones.
 
         Returns:
             The executor's own return value, or an equal one of the same type that an earlier call had.

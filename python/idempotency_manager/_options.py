@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._config import IdempotencyConfig
     from ._duration import Duration
 
-SETTINGS = ("on_concurrent", "on_in_doubt", "in_doubt_on", "not_executed_on", "replay_errors", "codec")
+SETTINGS = ("on_concurrent", "on_in_doubt", "in_doubt_on", "not_executed_on", "replay_errors", "codec", "shadow")
 """The options that are settings of a manager too."""
 NAMES = ("ttl", *SETTINGS, "latch", "result_type")
 """All options."""
@@ -70,6 +70,11 @@ def read_options(options: Mapping[str, Any], lease: timedelta) -> dict[str, Any]
     return read
 
 
+def warns_of_params(config: IdempotencyConfig) -> bool:
+    """Tell whether params that are another in each call are worth a warning."""
+    return config.include_params_in_key and config.warn_volatile_after is not None
+
+
 def native_settings(config: IdempotencyConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split a configuration into plain values and policies, as the native half reads them."""
     scalars = {
@@ -84,6 +89,7 @@ def native_settings(config: IdempotencyConfig) -> tuple[dict[str, Any], dict[str
         "verify_params": config.verify_params,
         "store_params": config.store_params,
         "execute_without_store": config.on_store_failure == "execute",
+        "warn_volatile_after": config.warn_volatile_after,
     }
     policies = {name: getattr(config, name) for name in (*SETTINGS, "clock", "on_event")}
     return scalars, policies

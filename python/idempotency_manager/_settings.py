@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     Reader = Callable[[Any, str], Any]
 
 _SHORTEST_LEASE = timedelta(milliseconds=10)
+_FEWEST_RUNS = 5
+"""Fewer say nothing of a field: the first three only show which it is."""
 
 
 def read_field(name: str, value: object, shown_as: str | None = None) -> Any:
@@ -76,6 +78,14 @@ def _flag(value: object, field: str) -> bool:
     if isinstance(value, bool):
         return value
     raise refusal(field, value, f"{type(value).__name__} is neither", "write True or False")
+
+
+def _runs(value: object, field: str) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and _FEWEST_RUNS <= value < 2**32):
+        return value
+    raise refusal(
+        field, value, "no number of runs", f"write a whole number from {_FEWEST_RUNS} on, or None for no warning"
+    )
 
 
 def _namespace(value: object, field: str) -> str:
@@ -158,6 +168,8 @@ _SETTINGS: dict[str, tuple[Any, Reader]] = {
     "codec": (None, _object_with("encode", "decode")),
     "on_event": (None, _callable),
     "clock": (None, _object_with("now")),
+    "shadow": (False, _flag),
+    "warn_volatile_after": (20, _runs),
 }
 DEFAULTS: dict[str, Any] = {name: default for name, (default, _) in _SETTINGS.items()}
 _READERS: dict[str, Reader] = {name: reader for name, (_, reader) in _SETTINGS.items()}

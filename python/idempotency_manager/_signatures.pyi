@@ -92,6 +92,7 @@ class CallOptions(TypedDict, total=False):
     latch: bool
     result_type: Any
     codec: Codec | None
+    shadow: bool | None
 
 class Transactional(Protocol):
     """What has a transaction. A checker may have none of the clients; which connections serve is known at run time."""
@@ -109,6 +110,7 @@ class TransactionOptions(TypedDict, total=False):
     replay_errors: tuple[type[Exception], ...] | None
     result_type: Any
     codec: Codec | None
+    shadow: Literal[False] | None  # for a manager in shadow mode: a record that commits with the rows has no shadow
 
 class FunctionOptions(CallOptions, total=False):
     """The options of a function that a manager decorates."""
@@ -149,3 +151,5 @@ class Settings(TypedDict, total=False):
     codec: Codec | None
     on_event: Callable[[Event], None] | None
     clock: Clock | None
+    shadow: bool
+    warn_volatile_after: int | None

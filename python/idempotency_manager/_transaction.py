@@ -30,7 +30,7 @@ from ._transaction_answers import Answers
 from ._transaction_backend import CommitLostError, KeyBusyError
 from ._transaction_choice import backend_for
 from ._transaction_inside import entered
-from ._transaction_options import nothing_to_wait_for
+from ._transaction_options import no_shadow, nothing_to_wait_for
 from ._transaction_row import Named
 from ._transaction_rows import Rows
 from ._types import NOT_EXECUTED
@@ -103,6 +103,8 @@ class SharedTransaction:
     ) -> None:
         self._began = time.perf_counter_ns()
         read = read_options(options, config.lease)
+        if read.get("shadow", config.shadow):
+            raise no_shadow()
         self._core = core
         self._config = config
         self._named = Named.of(core, action)

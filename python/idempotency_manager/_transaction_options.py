@@ -29,6 +29,13 @@ def transaction_options(ttl: Duration | None, options: Mapping[str, Any]) -> dic
     return {"ttl": ttl, **options}
 
 
+def no_shadow() -> ConfigurationError:
+    """Refuse to execute a duplicate whose record would go with its rows: there is one record for each key."""
+    why = "the record is committed with the rows, and of two executions of a key one could not be"
+    remedy = "give this call shadow=False, so that it is answered from its record, or leave it out of the transaction"
+    return ConfigurationError(f"execute_in_transaction does not work with shadow=True: {why}; {remedy}")
+
+
 def nothing_to_wait_for() -> ConfigurationError:
     """Refuse to be told how to wait, where whoever may write has the whole database."""
     why = "nobody else is at it where this transaction writes, so there is nothing to wait for"

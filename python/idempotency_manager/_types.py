@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from ._core import IdempotencyRecord
 
     OnConcurrent: TypeAlias = Literal["wait", "raise"]
+    """What a second caller does while the first is at it: wait for its result, or raise `AlreadyInProgressError`."""
     OnInDoubt: TypeAlias = Literal["raise", "retry"] | Callable[[IdempotencyRecord], Any]
+    """What the next caller of an action in doubt meets: `InDoubtError`, another run, or a reconciler.
+
+    A reconciler is given the record, and returns the result or `NOT_EXECUTED`.
+    """
 else:
     # `typing` costs as much to import as all modules of this package's rules together, and checks nothing
     # at run time. Structural types need no base class to be matched.

@@ -16,12 +16,16 @@
         ├── CacheFullError                                 no room for one more record
         ├── ResultUnavailableError                         it ran; its result could not be stored
         ├── TransactionEndedError                          an executor ended the transaction that it ran in
+        ├── InvalidDeliveryError        (ValueError)       a webhook that lacks what its vendor documents
+        │   └── InvalidSignatureError                      one that its vendor did not sign, or long ago
         └── StoreError                                     the store could not do what it was asked
             ├── StoreUnavailableError   (ConnectionError)  out of reach; the effect did not run
             └── ResultNotRecordedError                     it ran; the store failed afterwards
 
 Each error carries what it is about as attributes and survives `pickle`. Messages hold keys, names and
 times, never params or a result: those may be secrets, and messages end up in logs.
+
+`VolatileParamsWarning` (UserWarning) is the one warning: a param makes every retry a new action.
 """
 
 from __future__ import annotations
@@ -43,7 +47,9 @@ __all__ = [
     "IdempotencyError",
     "InDoubtError",
     "InvalidActionError",
+    "InvalidDeliveryError",
     "InvalidKeyError",
+    "InvalidSignatureError",
     "LeaseLostError",
     "NotInDoubtError",
     "ParamsMismatchError",
@@ -55,6 +61,7 @@ __all__ = [
     "StoreUnavailableError",
     "TransactionEndedError",
     "UnsupportedParamError",
+    "VolatileParamsWarning",
 ]
 
 
@@ -64,6 +71,10 @@ class IdempotencyError(Exception):
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Pickle the message and the attributes, so that no constructor has to take its own message back."""
         return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+class VolatileParamsWarning(UserWarning):
+    """A param makes every retry a new action: a time, a random id, the number of an attempt."""
 
 
 def _rebuild(cls: type[IdempotencyError], args: tuple[Any, ...], attributes: dict[str, Any]) -> IdempotencyError:
@@ -319,6 +330,28 @@ class TransactionEndedError(IdempotencyError):
         self.key = key
         self.result = result
         self.recorded = recorded
+
+
+class InvalidDeliveryError(IdempotencyError, ValueError):
+    """A webhook's delivery lacks what its vendor documents, or has it in another form.
+
+    Attributes:
+        vendor: Whose webhook it was to be, such as "slack".
+        field: The header, or the path into the body, such as "action.id".
+    """
+
+    vendor: str
+    field: str
+
+    def __init__(self, vendor: str, field: str, problem: str) -> None:
+        """Say what is wrong with a header or a field, and what to do."""
+        super().__init__(f"a {vendor} webhook: {field} {problem}")
+        self.vendor = vendor
+        self.field = field
+
+
+class InvalidSignatureError(InvalidDeliveryError):
+    """A webhook's signature is missing, is not that of the vendor, or is too old. Answer it with 401."""
 
 
 class StoreError(IdempotencyError):

@@ -7,3 +7,4 @@ pub mod error;
 pub mod imprint;
 pub mod machine;
 pub mod record;
+pub mod volatile;

@@ -12,7 +12,7 @@ use super::coroutine::{Coroutine, Executor, Purpose};
 use super::engine::{Active, Engine};
 use super::operation::Operation;
 use super::rules::SharedRules;
-use super::{drive, errors, naming, settle};
+use super::{drive, errors, settle};
 use crate::core::error::StoreError;
 use crate::store::{Claimed, Held, Hold, Reply};
 
@@ -219,10 +219,9 @@ impl Batch {
     }
 
     fn call(&self, py: Python<'_>, action: &Bound<'_, PyAny>) -> PyResult<Py<BatchedCall>> {
-        let named = naming::of_action(&self.active, action)?;
-        let (key, replayed) = (String::from(&*named.key), Arc::new(AtomicBool::new(false)));
-        let call = Call::new(Arc::clone(&self.engine), Arc::clone(&self.active), Arc::clone(&self.rules), named)
-            .in_batch(Arc::clone(&replayed));
+        let replayed = Arc::new(AtomicBool::new(false));
+        let call = Call::of_action(&self.engine, &self.active, &self.rules, action)?.in_batch(Arc::clone(&replayed));
+        let key = String::from(&*call.key());
         Py::new(py, BatchedCall { key, replayed, stage: Mutex::new(Stage::Made(Box::new(call))) })
     }
 }
@@ -259,7 +258,7 @@ impl Batch {
         let requests: Vec<_> = taken
             .iter()
             .filter_map(|stage| match stage {
-                Stage::Made(call) => Some(call.request(latch)),
+                Stage::Made(call) if !call.is_unnamed() => Some(call.request(latch)),
                 _ => None,
             })
             .collect();
@@ -268,6 +267,10 @@ impl Batch {
         let mut asked = Vec::with_capacity(calls.len());
         for (call, stage) in calls.into_iter().zip(taken) {
             match stage {
+                Stage::Made(mut made) if made.is_unnamed() => {
+                    let step = made.begin(py);
+                    call.get().put(Stage::of(made, step));
+                }
                 Stage::Made(made) => {
                     call.get().put(Stage::Asking(made));
                     asked.push(call);

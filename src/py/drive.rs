@@ -44,7 +44,11 @@ pub(super) fn run_to_wait(
 }
 
 fn execute_once(py: Python<'_>, call: &mut Call, execute: &mut impl FnMut() -> PyResult<Py<PyAny>>) -> Step {
-    match execute().map(|value| refused(py, value)) {
+    let executed = match execute() {
+        Ok(value) if call.is_shadow() && is_awaitable(value.bind(py)) => return call.hand_out_awaitable(py, value),
+        executed => executed,
+    };
+    match executed.map(|value| refused(py, value)) {
         Ok(Ok(value)) => call.executed(py, Ok(value)),
         Ok(Err(Refused::NotBegun(error))) | Err(error) => call.executed(py, Err(error)),
         Ok(Err(Refused::Begun(error))) => call.doubt(py, error),
@@ -137,16 +141,19 @@ enum Refused {
     Begun(PyErr),
 }
 
+fn is_awaitable(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: a look at the type of a live object, whose slots live as long as it does. Measured reason: every first call
+    // makes it.
+    unsafe {
+        let slots = (*object.get_type_ptr()).tp_as_async;
+        !slots.is_null() && (*slots).am_await.is_some()
+    }
+}
+
 /// A synchronous call can't await what its executor handed it, and what is still to come is no result.
 fn refused(py: Python<'_>, value: Py<PyAny>) -> Result<Py<PyAny>, Refused> {
     let object = value.bind(py);
-    // SAFETY: a look at the type of a live object, whose slots live as long as it does. Measured reason: every first call
-    // makes it.
-    let awaitable = unsafe {
-        let slots = (*object.get_type_ptr()).tp_as_async;
-        !slots.is_null() && (*slots).am_await.is_some()
-    };
-    if !awaitable {
+    if !is_awaitable(object) {
         return Ok(value);
     }
     let error = errors::invalid_action(

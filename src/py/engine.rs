@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::keeper::{Keeper, Roster};
+use super::lint::Lint;
 use super::place::Place;
 use super::rules::{Rules, Settings, SharedRules};
 use super::{errors, fork, runtime};
@@ -23,6 +24,10 @@ pub(super) struct Active {
     pub(super) rules: SharedRules,
     pub(super) owner: Arc<str>,
     pub(super) on_event: Option<Py<PyAny>>,
+    /// One for all settings of an engine.
+    pub(super) lint: Arc<Lint>,
+    /// A test's, which sees executions and has faults happen to them.
+    pub(super) witness: Option<Py<PyAny>>,
     place: Place,
     clock: Py<PyAny>,
 }
@@ -94,7 +99,10 @@ impl Engine {
         } else {
             open(&place, &settings, &clock)?
         };
-        let active = Arc::new(Active::new(place, store, settings, policies, clock.unbind())?);
+        let lint = Arc::clone(&before.lint);
+        let witness = before.witness.as_ref().map(|witness| witness.clone_ref(policies.py()));
+        let active = Active { lint, witness, ..Active::new(place, store, settings, policies, clock.unbind())? };
+        let active = Arc::new(active);
         active.store.set_limits(active.settings.limits());
         let cleans = active.settings.enable_auto_cleanup;
         let switched = cleans != before.settings.enable_auto_cleanup;
@@ -114,13 +122,22 @@ impl Engine {
         let before = self.active(py)?;
         let store: Arc<dyn Store> = Arc::new(FaultyStore::new(Arc::clone(&before.store), Arc::clone(plan)));
         fork::enlist_store(&store);
-        let replaced = std::mem::replace(
-            &mut *self.active.write().unwrap_or_else(PoisonError::into_inner),
-            Arc::new(before.on(py, store)),
-        );
+        self.replace(before.on(py, store));
+        Ok(())
+    }
+
+    /// Has a test's witness see the executions of the calls that follow, or nobody any more.
+    pub(super) fn observe(&self, py: Python<'_>, witness: Option<Py<PyAny>>) {
+        let before = self.current();
+        self.replace(Active { witness, ..before.on(py, Arc::clone(&before.store)) });
+    }
+
+    /// Has the calls that follow go by this.
+    fn replace(&self, active: Active) {
+        let replaced =
+            std::mem::replace(&mut *self.active.write().unwrap_or_else(PoisonError::into_inner), Arc::new(active));
         drop(replaced);
         self.version.fetch_add(1, Ordering::AcqRel);
-        Ok(())
     }
 
     /// Shows the collector the listener, unless something else than the manager keeps it.
@@ -193,7 +210,13 @@ impl Active {
         let on_event = object(policies, "on_event")?;
         let rules = Arc::new(Rules::of_settings(&settings, policies)?);
         let on_event = (!on_event.is_none()).then(|| on_event.unbind());
-        Ok(Self { store, settings, rules, owner: owner(), on_event, place, clock })
+        let lint = Arc::default();
+        Ok(Self { store, settings, rules, owner: owner(), on_event, lint, witness: None, place, clock })
+    }
+
+    /// Whether the lint wants to see the params of a call of this key.
+    pub(super) fn watches(&self, key: &str) -> bool {
+        self.lint.watches(key) && self.settings.include_params_in_key && self.settings.warn_volatile_after.is_some()
     }
 
     /// The same in a forked child, whose claims are its own.
@@ -209,6 +232,8 @@ impl Active {
             rules: Arc::clone(&self.rules),
             owner: owner(),
             on_event: self.on_event.as_ref().map(|callable| callable.clone_ref(py)),
+            lint: Arc::clone(&self.lint),
+            witness: self.witness.as_ref().map(|witness| witness.clone_ref(py)),
             place: self.place.clone(),
             clock: self.clock.clone_ref(py),
         }

@@ -12,7 +12,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::keeper::Running;
+use super::log;
 use super::objects::PyRecord;
+use super::rules::Rules;
 use super::{convert, drive, errors};
 use crate::core::clock::Span;
 use crate::store::{Held, Store};
@@ -88,6 +90,8 @@ pub(super) struct Execution {
     /// What is left of the lease where no claim is renewed.
     lease: Span,
     latch: bool,
+    /// Whether what the store has to say disturbs nobody.
+    shadow: bool,
     over: AtomicBool,
     outer: Option<Py<PyAny>>,
     codec: Option<Py<PyAny>>,
@@ -100,11 +104,25 @@ impl Execution {
         key: Arc<str>,
         attempts: u32,
         running: Option<Arc<Running>>,
-        latch: bool,
-        codec: Option<Py<PyAny>>,
+        rules: Option<&Rules>,
     ) -> PyResult<Self> {
         let outer = innermost(py)?.map(Bound::unbind);
-        Ok(Self { key, attempts, running, lease: Span::default(), latch, over: AtomicBool::new(false), outer, codec })
+        Ok(Self {
+            key,
+            attempts,
+            running,
+            lease: Span::default(),
+            latch: rules.is_some_and(|rules| rules.latch),
+            shadow: rules.is_some_and(|rules| rules.shadow),
+            over: AtomicBool::new(false),
+            outer,
+            codec: rules.and_then(|rules| rules.codec.as_ref()).map(|codec| codec.clone_ref(py)),
+        })
+    }
+
+    /// The same with so much of its lease before it, always, where no claim is renewed.
+    pub(super) fn leased_for(self, lease: Span) -> Self {
+        Self { lease, ..self }
     }
 
     /// Makes the execution of a key that a transaction protects the current one: as long as it is open nobody can take the
@@ -115,7 +133,7 @@ impl Execution {
         attempts: u32,
         lease: Span,
     ) -> PyResult<(Py<Self>, Py<PyAny>)> {
-        let execution = Py::new(py, Self { lease, ..Self::new(py, key.into(), attempts, None, false, None)? })?;
+        let execution = Py::new(py, Self::new(py, key.into(), attempts, None, None)?.leased_for(lease))?;
         let token = EXECUTION.set(execution.bind(py))?;
         Ok((execution, token))
     }
@@ -183,6 +201,16 @@ impl Execution {
         match drive::settle(py, running.store.dispatch(&running.hold))? {
             Ok(Held::Kept) => {
                 running.set_dispatched();
+                Ok(())
+            }
+            Ok(Held::Lost(_)) if self.shadow => {
+                log::warn(py, &format!("shadow: the lease was lost before dispatched(): {}", self.key));
+                Ok(())
+            }
+            Err(error) if self.shadow => {
+                // It may happen all the same, and what cuts it off leaves a doubt.
+                running.set_dispatched();
+                log::warn(py, &format!("shadow: dispatched() can't be kept, because {error}: {}", self.key));
                 Ok(())
             }
             Ok(Held::Lost(record)) => {

@@ -76,8 +76,7 @@ impl Core {
 
     fn call(&self, py: Python<'_>, action: &Bound<'_, PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Call> {
         let (active, rules) = self.rules(py, options)?;
-        let named = naming::of_action(&active, action)?;
-        Ok(Call::new(Arc::clone(&self.engine), active, rules, named))
+        Call::of_action(&self.engine, &active, &rules, action)
     }
 
     /// The result as it is stored, for a verb that stores one by hand.
@@ -130,6 +129,12 @@ impl Core {
     /// Puts a plan of faults between the calls that follow and the store, for tests.
     fn inject(&self, py: Python<'_>, plan: &Bound<'_, FaultPlan>) -> PyResult<()> {
         self.engine.inject(py, &plan.get().plan)
+    }
+
+    /// Has a test's witness see the executions of the calls that follow; `None` for nobody any more.
+    #[pyo3(signature = (witness))]
+    fn observe(&self, py: Python<'_>, witness: Option<Py<PyAny>>) {
+        self.engine.observe(py, witness);
     }
 
     /// Whether the records are in this process, so that nothing waits for a disk or a network.

@@ -25,6 +25,7 @@ mod fork;
 mod inventory;
 mod keeper;
 mod lines;
+mod lint;
 mod log;
 mod manager;
 mod metadata;
@@ -55,6 +56,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     objects::register(module)?;
     manager::register(module)?;
     lines::register(module)?;
+    lint::register(module)?;
     wrapper::register(module)?;
     module.add_class::<inventory::Inventory>()?;
     engine::register(module)?;

@@ -21,6 +21,7 @@ pub(super) fn of_action(active: &Active, action: &Bound<'_, PyAny>) -> PyResult<
 pub(super) fn of_fields(active: &Active, fields: ActionFields<'_>) -> PyResult<Named> {
     let (key, fingerprint) = fields.compose(active.settings.include_params_in_key)?;
     let params = fields.params.as_ref().filter(|_| active.settings.store_params);
+    let watched = active.watches(&key).then(|| fields.canonical_params()).transpose()?;
     Ok(Named {
         key: key.into(),
         signal_id: fields.signal_id.to_str()?.into(),
@@ -29,6 +30,7 @@ pub(super) fn of_fields(active: &Active, fields: ActionFields<'_>) -> PyResult<N
         fingerprint,
         params: params.map(kept_params).transpose()?,
         context: fields.context.map(|context| kept("context", &context)).transpose()?,
+        watched,
     })
 }
 

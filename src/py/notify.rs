@@ -70,6 +70,21 @@ pub(super) fn replayed(py: Python<'_>, active: &Active, about: About<'_>, waited
     let kind = if waited_since.is_some() { "waited" } else { replayed };
     let took = waited_since.map(|since| since.elapsed());
     tell(py, active, about, (kind, level, text), took, || record(py, active, about.key));
+    if let Some(witness) = &active.witness {
+        heard(py, witness, witness.call_method1(py, "replayed", (about.key,)));
+    }
+}
+
+/// What a test's witness raises at news is reported as unraisable: what it was told of has happened.
+pub(super) fn heard(py: Python<'_>, witness: &Py<PyAny>, answer: PyResult<Py<PyAny>>) {
+    if let Err(error) = answer {
+        error.write_unraisable(py, Some(witness.bind(py)));
+    }
+}
+
+/// Tells of what would have happened, or been another way, without shadow mode.
+pub(super) fn shadowed(py: Python<'_>, active: &Active, about: About<'_>, told: Told) {
+    tell(py, active, about, told, None, || record(py, active, about.key));
 }
 
 /// Tells of live records that were dropped to make room for a key.

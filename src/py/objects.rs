@@ -256,6 +256,8 @@ pub(super) struct IdempotencyStats {
     total_cached: u64,
     /// Calls answered from a record instead of executing.
     duplicates_prevented: u64,
+    /// Calls in shadow mode that would have been: they were executed all the same.
+    would_have_prevented: u64,
     /// Look-ups that found a finished record.
     cache_hits: u64,
     /// Look-ups that did not.
@@ -283,6 +285,7 @@ impl IdempotencyStats {
         Self {
             total_cached: tally.finished,
             duplicates_prevented: tally.duplicates_prevented,
+            would_have_prevented: tally.would_have_prevented,
             cache_hits: tally.hits,
             cache_misses: tally.misses,
             hit_rate: percent(tally.hits, tally.hits + tally.misses),
@@ -298,10 +301,11 @@ impl IdempotencyStats {
 impl IdempotencyStats {
     fn __repr__(&self) -> String {
         format!(
-            "IdempotencyStats(total_cached={}, duplicates_prevented={}, cache_hits={}, cache_misses={}, hit_rate={:.1}, \
-             expired_cleaned={}, evicted={}, in_progress={}, in_doubt={})",
+            "IdempotencyStats(total_cached={}, duplicates_prevented={}, would_have_prevented={}, cache_hits={}, \
+             cache_misses={}, hit_rate={:.1}, expired_cleaned={}, evicted={}, in_progress={}, in_doubt={})",
             self.total_cached,
             self.duplicates_prevented,
+            self.would_have_prevented,
             self.cache_hits,
             self.cache_misses,
             self.hit_rate,
@@ -356,7 +360,12 @@ impl CacheInfo {
 /// What happened, for `on_event`.
 #[pyclass(frozen, get_all, module = "idempotency_manager")]
 pub(super) struct Event {
-    /// `executed`, `replayed`, `waited`, `failed`, `in_doubt`, `resolved`, `released`, `evicted` or `lease_lost`.
+    /// What happened.
+    ///
+    /// `executed`, `replayed`, `waited`, `failed`, `in_doubt`, `resolved`, `released`, `evicted` or `lease_lost`; in shadow mode
+    /// also `differs`, and what would have happened: `would_replay`, `would_wait`, `would_raise_in_progress`,
+    /// `would_raise_reentrant`, `would_raise_in_doubt`, `would_reconcile`, `would_raise_mismatch` or
+    /// `would_raise_result_unavailable`.
     kind: &'static str,
     /// The key.
     key: String,

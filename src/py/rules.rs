@@ -27,6 +27,8 @@ pub(super) struct Settings {
     pub(super) verify_params: bool,
     pub(super) store_params: bool,
     pub(super) execute_without_store: bool,
+    /// After how many first runs the lint is sure; `None` for no lint.
+    pub(super) warn_volatile_after: Option<u32>,
 }
 
 impl Settings {
@@ -69,6 +71,8 @@ pub(super) struct Rules {
     pub(super) not_executed_on: Py<PyTuple>,
     pub(super) replay_errors: Py<PyTuple>,
     pub(super) latch: bool,
+    /// Whether every call executes, and what would have been prevented is only counted.
+    pub(super) shadow: bool,
     pub(super) converter: Option<Py<PyAny>>,
     pub(super) codec: Option<Py<PyAny>>,
 }
@@ -87,6 +91,7 @@ impl Rules {
             not_executed_on: empty(),
             replay_errors: empty(),
             latch: false,
+            shadow: false,
             converter: None,
             codec: None,
         }
@@ -110,6 +115,7 @@ impl Rules {
             not_executed_on: self.not_executed_on.clone_ref(py),
             replay_errors: self.replay_errors.clone_ref(py),
             latch: self.latch,
+            shadow: self.shadow,
             converter: self.converter.as_ref().map(|converter| converter.clone_ref(py)),
             codec: self.codec.as_ref().map(|codec| codec.clone_ref(py)),
         }
@@ -129,6 +135,7 @@ impl Rules {
                 "not_executed_on" => self.not_executed_on = value.cast_into::<PyTuple>()?.unbind(),
                 "replay_errors" => self.replay_errors = value.cast_into::<PyTuple>()?.unbind(),
                 "latch" => self.latch = value.extract()?,
+                "shadow" => self.shadow = value.extract()?,
                 "converter" => self.converter = Some(value.unbind()),
                 "codec" => self.codec = Some(value.unbind()),
                 unknown => return Err(errors::configuration(options.py(), format!("unknown option {unknown:?}"))),
@@ -139,7 +146,16 @@ impl Rules {
 
     /// Whether the caller will settle or retry an action in doubt.
     pub(super) const fn takes_over(&self) -> bool {
-        !matches!(self.on_in_doubt, OnInDoubt::Raise)
+        match self.on_in_doubt {
+            OnInDoubt::Raise => false,
+            OnInDoubt::Retry => true,
+            OnInDoubt::Reconcile(_) => !self.shadow,
+        }
+    }
+
+    /// Whether the caller goes away, or goes on, rather than wait for another.
+    pub(super) const fn refuses_to_wait(&self) -> bool {
+        !self.waits || self.shadow
     }
 }
 

@@ -139,7 +139,7 @@ type Fields<'py> = (String, String, String, String, Bound<'py, PyBytes>, Option<
 fn name_action<'py>(core: &Bound<'py, Core>, action: &Bound<'py, PyAny>) -> PyResult<Fields<'py>> {
     let py = action.py();
     let named = naming::of_action(&*core.get().engine.active(py)?, action)?;
-    let Named { key, signal_id, action_type, target, fingerprint, params, context } = named;
+    let Named { key, signal_id, action_type, target, fingerprint, params, context, .. } = named;
     let text = |json: Option<std::sync::Arc<[u8]>>| json.map(|json| String::from_utf8(json.to_vec())).transpose();
     Ok((
         key.as_ref().into(),
@@ -245,7 +245,12 @@ fn tell(
         other => return Err(PyValueError::new_err(format!("no event is {other:?}"))),
     };
     let active = core.get().engine.current();
-    notify::tell(core.py(), &active, named.about(attempts), told, took.map(Duration::from_micros), || Ok(record));
+    let (py, about) = (core.py(), named.about(attempts));
+    if let Some(witness) = &active.witness {
+        let named = (about.key, about.signal_id, about.action_type, about.target);
+        notify::heard(py, witness, witness.call_method1(py, "told", (kind, named)));
+    }
+    notify::tell(py, &active, about, told, took.map(Duration::from_micros), || Ok(record));
     Ok(())
 }
 

@@ -70,6 +70,8 @@ pub struct ClaimRequest<'a> {
     /// Whether this call asks again after a wait. A wait counts nothing, so the answer that ends it counts
     /// like any other.
     pub asks_again: bool,
+    /// Whether the caller executes whatever the answer is: what would have been a prevented duplicate is counted as that.
+    pub shadow: bool,
     /// How long the claim is believed without renewal.
     pub lease: Span,
     /// How long a result would be kept.
@@ -80,6 +82,32 @@ pub struct ClaimRequest<'a> {
     pub params: Option<&'a [u8]>,
     /// The context as typed JSON.
     pub context: Option<&'a [u8]>,
+}
+
+impl<'a> ClaimRequest<'a> {
+    /// A claim that asks for nothing special, whose labels are the first three parts of its key.
+    pub fn plain(key: &'a str, fingerprint: &'a Fingerprint, owner: &'a Arc<str>, lease: Span, ttl: Span) -> Self {
+        let mut parts = key.split(':');
+        let mut part = || parts.next().unwrap_or_default();
+        Self {
+            key,
+            signal_id: part(),
+            action_type: part(),
+            target: part(),
+            fingerprint,
+            check_params: true,
+            takes_over: false,
+            latch: false,
+            refuses_to_wait: false,
+            asks_again: false,
+            shadow: false,
+            lease,
+            ttl,
+            owner,
+            params: None,
+            context: None,
+        }
+    }
 }
 
 /// What a claim got.
@@ -260,6 +288,8 @@ pub struct Tally {
     pub in_doubt: u64,
     /// Calls that were answered from a record instead of executing.
     pub duplicates_prevented: u64,
+    /// Calls in shadow mode that would have been.
+    pub would_have_prevented: u64,
     /// Look-ups that found a finished record.
     pub hits: u64,
     /// Look-ups that did not.
@@ -284,7 +314,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// is [`StoreError::Full`], and nothing is claimed.
     ///
     /// Counts a hit and a prevented duplicate for a replay, a miss for a run, a prevented duplicate for a caller that
-    /// refuses to wait; every answer but a wait adds one to the record's attempts.
+    /// refuses to wait; every answer but a wait adds one to the record's attempts. In shadow mode what would have been a
+    /// prevented duplicate is counted as one that was not.
     fn claim(&self, request: &ClaimRequest<'_>) -> Reply<Claimed>;
 
     /// Asks for the right to execute each of these, in one step where the engine can: each is answered, counted and, in a

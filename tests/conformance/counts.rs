@@ -65,6 +65,25 @@ pub(crate) fn a_caller_that_refuses_to_wait_is_a_prevented_duplicate(store: Fact
     assert_eq!((tally.hits, tally.misses, tally.duplicates_prevented), (0, 1, 1));
 }
 
+pub(crate) fn a_duplicate_in_shadow_mode_is_one_that_would_have_been_prevented(store: Factory) {
+    let world = World::new(store);
+    let shadow =
+        |key| ask(world.store.claim(&ClaimRequest { shadow: true, refuses_to_wait: true, ..world.request(key) }));
+    world.run(KEY);
+    assert!(matches!(shadow(KEY), Claimed::Busy(_)));
+    world.execute("a:b:done");
+    world.claim("a:b:done");
+    for _ in 0..2 {
+        assert!(matches!(shadow("a:b:done"), Claimed::Replay { .. }));
+    }
+    let hold = world.run("a:b:failed");
+    world.finish(&hold, Ending::Fail(failure(), TTL));
+    shadow("a:b:failed");
+    let tally = world.tally();
+    assert_eq!((tally.hits, tally.misses, tally.duplicates_prevented, tally.would_have_prevented), (4, 3, 1, 4));
+    assert_eq!(world.record("a:b:done").attempts, 4, "each is an attempt");
+}
+
 pub(crate) fn a_get_counts_nothing(store: Factory) {
     let world = World::new(store);
     world.execute(KEY);

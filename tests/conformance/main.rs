@@ -162,6 +162,7 @@ macro_rules! conformance {
                     a_check_is_a_look_that_counts_and_claims_nothing
                     a_replay_is_a_hit_and_a_run_is_a_miss
                     a_caller_that_refuses_to_wait_is_a_prevented_duplicate
+                    a_duplicate_in_shadow_mode_is_one_that_would_have_been_prevented
                     a_get_counts_nothing
                     a_tally_counts_each_state
                     a_tally_knows_the_oldest_and_the_newest

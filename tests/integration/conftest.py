@@ -9,7 +9,7 @@ import pytest
 
 from idempotency_manager import IdempotencyManager
 from servers import PostgresServer, RedisServer
-from servers.testing import needed
+from servers.testing import started
 from tests.integration.programs import LOCKER, Lock, Program
 from tests.integration.servers_world import World
 
@@ -60,10 +60,7 @@ def durable(url: str) -> Iterator[IdempotencyManager]:
 @pytest.fixture(scope="session", params=["redis", "postgres"])
 def mortal_server(request: pytest.FixtureRequest) -> Iterator[RedisServer | PostgresServer]:
     """A server that tests may kill: what it has answered for is there when it is back."""
-    server = RedisServer(appendonly=True) if request.param == "redis" else PostgresServer()
-    with ExitStack() as stack:
-        with needed():
-            stack.enter_context(server)
+    with started(RedisServer(appendonly=True) if request.param == "redis" else PostgresServer()) as server:
         yield server
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from idempotency_manager import ResultNotRecordedError, State, StoreError
 from servers import PostgresServer
-from servers.testing import needed
+from servers.testing import started
 from tests.integration.servers_world import (
     HASTY,
     NOT_RECORDED_SECONDS,
@@ -46,10 +46,8 @@ LARGE = 200_000
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
     """A server whose settings tests change, and change back."""
-    with contextlib.ExitStack() as stack:
-        with needed():
-            started = stack.enter_context(PostgresServer())
-        yield started
+    with started(PostgresServer()) as server:
+        yield server
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from idempotency_manager import LeaseLostError, ResultNotRecordedError, StoreError
 from servers import RedisServer, ServerError
-from servers.testing import needed
+from servers.testing import started
 from tests.integration.servers_world import (
     HASTY,
     NOT_RECORDED_SECONDS,
@@ -40,10 +40,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
     """A server whose settings tests change, and change back."""
-    with contextlib.ExitStack() as stack:
-        with needed():
-            started = stack.enter_context(RedisServer())
-        yield started
+    with started(RedisServer()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -253,8 +251,7 @@ def _killed_script(server: RedisServer) -> bool:
 class TestReplicas:
     def test_a_claim_waits_for_them(self) -> None:
         with contextlib.ExitStack() as stack:
-            with needed():
-                master = stack.enter_context(RedisServer())
+            master = stack.enter_context(started(RedisServer()))
             world = stack.enter_context(World(master))
             effect = Effect()
             # A replica that has just come says what it has within a second.

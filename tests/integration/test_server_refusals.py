@@ -9,7 +9,7 @@ import pytest
 
 from idempotency_manager import IdempotencyError, IdempotencyManager, StoreError
 from servers import Certificates, PostgresServer, Proxy, RedisServer
-from servers.testing import needed
+from servers.testing import needed, started
 from tests.integration.servers_world import (
     PATIENT,
     Effect,
@@ -55,13 +55,6 @@ def other_certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates
         return Certificates(tmp_path_factory.mktemp("other"))
 
 
-def _started(server: Any) -> Iterator[Any]:
-    with contextlib.ExitStack() as stack:
-        with needed():
-            stack.enter_context(server)
-        yield server
-
-
 # ---------------------------------------------------------------------------------------------- who may
 
 
@@ -69,7 +62,8 @@ def _started(server: Any) -> Iterator[Any]:
 def guarded(request: pytest.FixtureRequest) -> Iterator[RedisServer | PostgresServer]:
     """A server that asks for a password."""
     kind = RedisServer if request.param == "redis" else PostgresServer
-    yield from _started(kind(password=SECRET))
+    with started(kind(password=SECRET)) as server:
+        yield server
 
 
 class TestAServerThatAsksForAPassword:
@@ -97,12 +91,14 @@ class TestAServerThatAsksForAPassword:
 
 @pytest.fixture(scope="module")
 def plain_redis() -> Iterator[RedisServer]:
-    yield from _started(RedisServer())
+    with started(RedisServer()) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def plain_postgres() -> Iterator[PostgresServer]:
-    yield from _started(PostgresServer())
+    with started(PostgresServer()) as server:
+        yield server
 
 
 class TestAnotherProtocolThanTheUrls:
@@ -117,9 +113,11 @@ class TestAnotherProtocolThanTheUrls:
 def tls(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[RedisServer | PostgresServer]:
     """A server that speaks TLS only."""
     if request.param == "redis":
-        yield from _started(RedisServer(certificates=certificates))
+        with started(RedisServer(certificates=certificates)) as server:
+            yield server
     else:
-        yield from _started(PostgresServer(certificates=certificates, tls_only=True))
+        with started(PostgresServer(certificates=certificates, tls_only=True)) as server:
+            yield server
 
 
 def bare(server: RedisServer | PostgresServer) -> str:
@@ -174,8 +172,7 @@ class TestTls:
 
     def test_a_name_may_be_another_where_only_the_authority_is_asked_for(self, certificates: Certificates) -> None:
         with contextlib.ExitStack() as stack:
-            with needed():
-                server = stack.enter_context(PostgresServer(certificates=certificates, tls_only=True))
+            server = stack.enter_context(started(PostgresServer(certificates=certificates, tls_only=True)))
             wire = stack.enter_context(Elsewhere(server.address))
             url = believing(server, certificates, **PATIENT).replace("verify-full", "verify-ca")
             url = with_parts(url, host=wire.host, port=wire.port)
@@ -191,7 +188,8 @@ class TestTls:
 
 @pytest.fixture(scope="module")
 def strict(certificates: Certificates) -> Iterator[RedisServer]:
-    yield from _started(RedisServer(certificates=certificates, client_certificates="yes"))
+    with started(RedisServer(certificates=certificates, client_certificates="yes")) as server:
+        yield server
 
 
 class TestAServerThatAsksForAClientsCertificate:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import pickle
@@ -16,7 +15,7 @@ import pytest
 
 from idempotency_manager import AsyncIdempotencyManager, IdempotencyError, IdempotencyManager
 from servers import PostgresServer, Proxy, RedisServer
-from servers.testing import needed
+from servers.testing import started
 from tests.integration.programs import ROOT
 from tests.integration.servers_world import HASTY, Effect, action, closed_port, with_parts
 
@@ -33,10 +32,8 @@ SECRETS = (SECRET, GUESS)
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer | PostgresServer]:
     """A server that asks for a password."""
     kind = RedisServer if request.param == "redis" else PostgresServer
-    with contextlib.ExitStack() as stack:
-        with needed():
-            started = stack.enter_context(kind(password=SECRET))
-        yield started
+    with started(kind(password=SECRET)) as server:
+        yield server
 
 
 def user(server: RedisServer | PostgresServer) -> str:

@@ -118,23 +118,11 @@ impl Pair {
         let key = self.key();
         let (latch, takes_over, params) = (self.roll(3) == 0, self.roll(3) == 0, usize::from(self.roll(8) == 0));
         let (refuses_to_wait, ttl, owner) = (self.roll(2) == 0, self.ttl(), Arc::clone(&self.owners[self.roll(2)]));
-        let parts: Vec<&str> = key.split(':').collect();
         let request = ClaimRequest {
-            key: &key,
-            signal_id: parts[0],
-            action_type: parts[1],
-            target: parts[2],
-            fingerprint: &PARAMS[params],
-            check_params: true,
             takes_over,
             latch,
             refuses_to_wait,
-            asks_again: false,
-            lease: span(LEASE),
-            ttl: span(ttl),
-            owner: &owner,
-            params: None,
-            context: None,
+            ..ClaimRequest::plain(&key, &PARAMS[params], &owner, span(LEASE), span(ttl))
         };
         let claimed = answer(self.store.replay(&request).unwrap_or_else(|| self.store.claim(&request)));
         let got = match &claimed {
@@ -153,7 +141,7 @@ impl Pair {
         }
         if let Ok(Claimed::Run(begun) | Claimed::TakeOver(begun, _)) = claimed {
             assert_eq!(begun.evicted, evicted, "claim {key}");
-            let labels = parts.iter().map(|&part| Some(part.to_owned()));
+            let labels = key.split(':').map(|part| Some(part.to_owned()));
             self.begun(&key, begun, params, latch, ttl, labels.collect::<Vec<_>>().try_into().expect("three parts"));
         }
         format!("claim {key}")

@@ -41,7 +41,7 @@ impl World {
     }
 
     pub(crate) fn request<'a>(&'a self, key: &'a str) -> ClaimRequest<'a> {
-        ClaimRequest { signal_id: "s", action_type: "a", target: "t", ..request(key, &self.owner) }
+        request(key, &self.owner)
     }
 
     pub(crate) fn claim(&self, key: &str) -> Claimed {

@@ -14,25 +14,7 @@ pub(crate) const PARAMS: Fingerprint = Fingerprint([1; 32]);
 
 /// A plain request; its labels are the key's first three parts.
 pub(crate) fn request<'a>(key: &'a str, owner: &'a Arc<str>) -> ClaimRequest<'a> {
-    let mut parts = key.split(':');
-    let mut part = || parts.next().unwrap_or("none");
-    ClaimRequest {
-        key,
-        signal_id: part(),
-        action_type: part(),
-        target: part(),
-        fingerprint: &PARAMS,
-        check_params: true,
-        takes_over: false,
-        latch: false,
-        refuses_to_wait: false,
-        asks_again: false,
-        lease: LEASE,
-        ttl: TTL,
-        owner,
-        params: None,
-        context: None,
-    }
+    ClaimRequest::plain(key, &PARAMS, owner, LEASE, TTL)
 }
 
 /// What a claim got, to compare it by.

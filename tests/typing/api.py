@@ -1,15 +1,20 @@
 """What type checkers must conclude about the public surface; checked by mypy and pyright, run by nobody."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from sqlite3 import Connection
 from typing import Any, assert_type
+from wsgiref.types import WSGIApplication
 
+import httpx
 import psycopg
+import requests
 import sqlalchemy.ext.asyncio
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from idempotency_manager import (
     NOT_EXECUTED,
@@ -42,7 +47,11 @@ from idempotency_manager import (
     params_are_equivalent,
     parse_idempotency_key,
     signal,
+    webhooks,
 )
+from idempotency_manager.clients.httpx import AsyncIdempotencyTransport, IdempotencyTransport
+from idempotency_manager.clients.requests import IdempotencyAdapter
+from idempotency_manager.middleware import asgi, kept_answer, wsgi
 from idempotency_manager.testing import ManualClock
 
 action = Action("order-1", "create_card", "trello", {"title": "hello"}, context={"by": "cron"})
@@ -83,6 +92,20 @@ async def an_executor_in_an_asynchronous_transaction_keeps_its_type(
     assert_type(await amanager.aexecute_in_transaction(connection, action, make, ttl="24h"), dict[str, int])
 
     manager.execute_in_transaction("shop.db", action, make)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def a_delivery_has_typed_fields(headers: Mapping[str, str], scope: list[tuple[bytes, bytes]], body: bytes) -> None:
+    delivery = webhooks.slack(headers, body, secret=["old", b"new"], tolerance="5m")
+    assert_type(delivery, webhooks.Delivery)
+    assert_type(delivery.signal_id, str)
+    assert_type(delivery.retry, int | None)
+    assert_type(delivery.payload, Mapping[str, Any])
+    assert_type(webhooks.google_drive(scope, token="token").event, str)
+    assert_type(webhooks.github(scope).handshake, bool)
+    webhooks.trello(headers, {"action": {}}, secret="secret", callback_url="https://example.com")
+
+    webhooks.stripe(headers, body, secret=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    webhooks.stripe(headers)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 def an_executor_keeps_its_type(manager: IdempotencyManager, make: Callable[[], dict[str, int]]) -> None:
@@ -200,9 +223,13 @@ def configuration() -> None:
     assert_type(config, IdempotencyConfig)
     assert_type(config.lease, timedelta)
     assert_type(config.not_executed_on, tuple[type[BaseException], ...])
+    configure(shadow=True, warn_volatile_after=None)
+    assert_type((config.shadow, config.warn_volatile_after), tuple[bool, int | None])
+    assert_type(get_manager().stats().would_have_prevented, int)
     kinds: list[str] = []
     IdempotencyManager(store="memory://", on_event=lambda event: kinds.append(event.kind), clock=ManualClock())
 
+    configure(shadow="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     configure(default_ttl=b"24h")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     configure(lese="30s")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     IdempotencyManager("memory://", on_full="wait")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -253,3 +280,24 @@ def errors() -> None:
         assert_type(error.record, IdempotencyRecord | None)
     except UnsupportedParamError as error:
         assert_type(error.path, str)
+
+
+def the_middleware_fits_where_frameworks_take_one(
+    manager: IdempotencyManager, amanager: AsyncIdempotencyManager, application: WSGIApplication
+) -> None:
+    app = Starlette()
+    app.add_middleware(asgi.IdempotencyMiddleware)
+    app.add_middleware(asgi.IdempotencyMiddleware, manager=amanager, identity=lambda scope: scope["user"].name)
+    whole: ASGIApp = asgi.IdempotencyMiddleware(
+        app, manager, required=True, ttl="24h", keep=lambda status: status < 400
+    )
+    assert_type(asgi.IdempotencyMiddleware(whole).app, ASGIApp)
+    outer: WSGIApplication = wsgi.IdempotencyMiddleware(application, manager, on_in_doubt="retry", methods=["POST"])
+    wsgi.IdempotencyMiddleware(outer, in_doubt_on=(KeyError,), retry_after=timedelta(seconds=2))
+    assert_type(kept_answer(201, b"", {"link": ["<a>", "<b>"]}), dict[str, Any])
+
+
+def clients_send_keys(session: requests.Session) -> None:
+    httpx.Client(transport=IdempotencyTransport(httpx.HTTPTransport(), methods=("POST",), quoted=False))
+    httpx.AsyncClient(transport=AsyncIdempotencyTransport(key=lambda execution, _request: execution.uuid))
+    session.mount("https://", IdempotencyAdapter())

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from idempotency_manager import IdempotencyManager
+from tests.unit.shadow import Watched
 from tests.unit.shop import Shop
 
 if TYPE_CHECKING:
@@ -42,3 +44,27 @@ def made(request: pytest.FixtureRequest, clock: ManualClock, tmp_path: Path) -> 
     manager = flavour.manager_class(url, clock=clock, lease="30s")
     yield manager
     flavour.get(manager.close())
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def watched(request: pytest.FixtureRequest, clock: ManualClock, tmp_path: Path) -> Iterator[Watched]:
+    """A manager of the test's flavour in shadow mode, on either store of this host."""
+    flavour = request.getfixturevalue("flavour")
+    url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/store.db?synchronous=normal"}[request.param]
+    kinds: list[str] = []
+    manager = flavour.manager_class(url, clock=clock, shadow=True, on_event=lambda event: kinds.append(event.kind))
+    yield Watched(manager, kinds)
+    flavour.get(manager.close())
+
+
+@pytest.fixture
+def kinds() -> list[str]:
+    """What `shadowed` told."""
+    return []
+
+
+@pytest.fixture
+def shadowed(kinds: list[str]) -> Iterator[IdempotencyManager]:
+    """A manager for threads in shadow mode, in memory."""
+    with IdempotencyManager(shadow=True, on_event=lambda event: kinds.append(event.kind)) as manager:
+        yield manager

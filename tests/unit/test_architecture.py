@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "idempotency_manager"
 # What users opt into; nothing that everybody imports may need it.
-OUTERMOST = {"cli", "middleware", "telemetry", "pytest_plugin", "testing"}
+OUTERMOST = {"cli", "clients", "middleware", "telemetry", "pytest_plugin", "testing", "webhooks"}
 
 RUST_RULES = {
     # lib.rs puts the layers together, py may name them all; only py names the interpreter.
@@ -87,6 +87,26 @@ def test_nothing_that_everybody_imports_needs_what_users_opt_into() -> None:
             to_visit += graph.get(name, set())
     assert len(reached) > 1
     assert not {name for name in reached if name.split(".")[1:2] and name.split(".")[1] in OUTERMOST}
+
+
+# Modules that decide, and leave it to others to ask a store or to answer a client.
+PURE = [f"middleware._{name}" for name in ("decision", "answer", "header", "policy", "problems")]
+MANAGING = {"_async_manager", "_base", "_core", "_default", "_manager"}
+WAITING = {"asyncio", "http", "io", "logging", "os", "select", "socket", "threading", "time", "urllib"}
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_a_pure_module_imports_nothing_that_waits_or_holds_a_store(name: str) -> None:
+    reached, to_visit, graph = set(), [f"idempotency_manager.{name}"], module_graph()
+    while to_visit:
+        if (module := to_visit.pop()) not in reached:
+            reached.add(module)
+            to_visit += graph[module]
+    assert not {module.removeprefix("idempotency_manager.") for module in reached} & MANAGING
+    tree = ast.parse((PACKAGE / f"{name.replace('.', '/')}.py").read_text())
+    named = {alias.name for node in imports(tree) if isinstance(node, ast.Import) for alias in node.names}
+    named |= {node.module or "" for node in imports(tree) if isinstance(node, ast.ImportFrom)}
+    assert not {module.partition(".")[0] for module in named} & WAITING
 
 
 @pytest.mark.parametrize(

@@ -8,23 +8,17 @@ import pytest
 
 import idempotency_manager as im
 from idempotency_manager import NOT_EXECUTED, Attempt, IdempotencyManager, State, current_execution
+from tests.unit.cards import CARD, state_of
 from tests.unit.flavours import Async, Flavour, Sync, both_flavours
 
 if TYPE_CHECKING:
     from idempotency_manager.testing import ManualClock
-
-CARD = {"signal_id": "inv-1", "action": "create_card", "target": "trello", "params": {"title": "Pay"}}
 
 
 @pytest.fixture
 def made(request: pytest.FixtureRequest, clock: ManualClock) -> Any:
     """A manager of the test's flavour."""
     return request.getfixturevalue("flavour").manager_class(clock=clock)
-
-
-def state_of(flavour: Flavour, manager: Any) -> State | None:
-    record = flavour.get(manager.get_record(manager.generate_key(CARD)))
-    return None if record is None else record.state
 
 
 @both_flavours

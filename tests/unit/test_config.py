@@ -52,6 +52,8 @@ def test_what_is_not_given_has_its_default() -> None:
         "codec": None,
         "on_event": None,
         "clock": None,
+        "shadow": False,
+        "warn_volatile_after": 20,
     }
 
 
@@ -109,6 +111,9 @@ def test_a_copied_config_is_equal_and_keeps_its_password() -> None:
         ("on_in_doubt", "retry", "retry"),
         ("on_in_doubt", len, len),
         ("on_event", print, print),
+        ("shadow", True, True),
+        ("warn_volatile_after", 5, 5),
+        ("warn_volatile_after", None, None),
         ("namespace", "billing:eu", "billing:eu"),
     ],
 )
@@ -155,6 +160,9 @@ class Half:
         ("codec", Half, "decode()"),
         ("clock", Half(), "now()"),
         ("on_event", 3, "callable"),
+        ("shadow", 1, "True or False"),
+        ("warn_volatile_after", 4, "from 5 on"),
+        ("warn_volatile_after", True, "from 5 on"),
         ("store", 3, "memory://"),
     ],
     ids=str,
@@ -313,6 +321,7 @@ def test_an_empty_environment_sets_nothing() -> None:
         ("ENABLE_AUTO_CLEANUP", "yes", "enable_auto_cleanup", True),
         ("INCLUDE_PARAMS_IN_KEY", "0", "include_params_in_key", False),
         ("INCLUDE_PARAMS_IN_KEY", "TRUE", "include_params_in_key", True),
+        ("SHADOW", "on", "shadow", True),
         ("NAMESPACE", "billing", "namespace", "billing"),
     ],
 )

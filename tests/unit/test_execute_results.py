@@ -13,30 +13,11 @@ import pytest
 
 import idempotency_manager as im
 from idempotency_manager import IdempotencyManager, State
+from tests.unit.cards import CARD, Counted, execute
 from tests.unit.flavours import Flavour, Sync, both_flavours
 
 if TYPE_CHECKING:
     from idempotency_manager.testing import ManualClock
-
-CARD = {"signal_id": "inv-1", "action": "create_card", "target": "trello", "params": {"title": "Pay"}}
-
-
-class Counted:
-    """A body that counts its runs."""
-
-    def __init__(self, result: Any = "done") -> None:
-        self.result = result
-        self.runs = 0
-
-    def __call__(self) -> Any:
-        self.runs += 1
-        if isinstance(self.result, BaseException):
-            raise self.result
-        return self.result
-
-
-def execute(flavour: Flavour, manager: Any, action: Any, body: Any, **options: Any) -> Any:
-    return flavour.get(manager.execute(action, flavour.function(body), **options))
 
 
 @pytest.fixture

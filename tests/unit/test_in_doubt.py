@@ -12,43 +12,17 @@ import pytest
 
 import idempotency_manager as im
 from idempotency_manager import NOT_EXECUTED, IdempotencyManager, IdempotencyRecord, State, current_execution
+from tests.unit.cards import CARD, execute, leave_in_doubt, raiser, state_of
 from tests.unit.flavours import Flavour, both_flavours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from idempotency_manager.testing import ManualClock
-
-CARD = {"signal_id": "inv-1", "action": "create_card", "target": "trello", "params": {"title": "Pay"}}
 
 
 @pytest.fixture
 def made(request: pytest.FixtureRequest, clock: ManualClock) -> Any:
     """A manager of the test's flavour."""
     return request.getfixturevalue("flavour").manager_class(clock=clock)
-
-
-def raiser(error: BaseException) -> Callable[[], Any]:
-    def body() -> Any:
-        raise error
-
-    return body
-
-
-def execute(flavour: Flavour, manager: Any, body: Callable[[], Any], **options: Any) -> Any:
-    return flavour.get(manager.execute(CARD, flavour.function(body), **options))
-
-
-def state_of(flavour: Flavour, manager: Any) -> State | None:
-    record = flavour.get(manager.get_record(manager.generate_key(CARD)))
-    return None if record is None else record.state
-
-
-def leave_in_doubt(manager: IdempotencyManager) -> str:
-    """Leave the card in doubt; gives its key."""
-    with pytest.raises(TimeoutError):
-        manager.execute(CARD, raiser(TimeoutError("no answer")))
-    return manager.generate_key(CARD)
 
 
 # ---------------------------------------------------------------- who is in doubt
@@ -85,7 +59,7 @@ def test_an_exception_that_leaves_it_open_leaves_the_record_in_doubt(
     flavour: Flavour, made: Any, error: BaseException
 ) -> None:
     with pytest.raises(type(error)):
-        execute(flavour, made, raiser(error))
+        execute(flavour, made, CARD, raiser(error))
     assert state_of(flavour, made) is State.IN_DOUBT
 
 
@@ -111,18 +85,18 @@ def test_ctrl_c_and_exit_leave_the_record_in_doubt(manager: IdempotencyManager, 
 )
 def test_an_ordinary_failure_releases_the_claim(flavour: Flavour, made: Any, error: Exception) -> None:
     with pytest.raises(type(error)):
-        execute(flavour, made, raiser(error))
+        execute(flavour, made, CARD, raiser(error))
     assert state_of(flavour, made) is None
 
 
 @both_flavours
 def test_in_doubt_on_adds_to_what_is_recognised(flavour: Flavour, made: Any) -> None:
     with pytest.raises(LookupError):
-        execute(flavour, made, raiser(KeyError("k")), in_doubt_on=(LookupError,))
+        execute(flavour, made, CARD, raiser(KeyError("k")), in_doubt_on=(LookupError,))
     assert state_of(flavour, made) is State.IN_DOUBT
     flavour.get(made.clear_all())
     with pytest.raises(TimeoutError):
-        execute(flavour, made, raiser(TimeoutError()), in_doubt_on=(LookupError,))
+        execute(flavour, made, CARD, raiser(TimeoutError()), in_doubt_on=(LookupError,))
     assert state_of(flavour, made) is State.IN_DOUBT
 
 
@@ -131,7 +105,7 @@ def test_in_doubt_on_adds_to_what_is_recognised(flavour: Flavour, made: Any) -> 
 def test_not_executed_on_takes_precedence_over_all(flavour: Flavour, made: Any, error: BaseException) -> None:
     options = {"in_doubt_on": (KeyError,), "replay_errors": (KeyError,), "not_executed_on": (type(error),)}
     with pytest.raises(type(error)):
-        execute(flavour, made, raiser(error), **options)
+        execute(flavour, made, CARD, raiser(error), **options)
     assert state_of(flavour, made) is None
 
 
@@ -156,10 +130,10 @@ def test_the_policies_of_a_manager_hold_for_its_calls_and_a_call_s_own_replace_t
 @both_flavours
 def test_the_next_caller_is_told_and_nothing_runs(flavour: Flavour, made: Any) -> None:
     with pytest.raises(TimeoutError):
-        execute(flavour, made, raiser(TimeoutError("no answer")))
+        execute(flavour, made, CARD, raiser(TimeoutError("no answer")))
     for _ in range(2):
         with pytest.raises(im.InDoubtError):
-            execute(flavour, made, raiser(AssertionError("ran")))
+            execute(flavour, made, CARD, raiser(AssertionError("ran")))
     record = flavour.get(made.get_in_doubt())[0]
     assert record.attempt_count == 3
     assert record.error == "TimeoutError: no answer"
@@ -181,8 +155,8 @@ def test_the_error_says_what_ran_when_where_and_the_two_ways_out(manager: Idempo
 @both_flavours
 def test_retry_runs_again(flavour: Flavour, made: Any) -> None:
     with pytest.raises(TimeoutError):
-        execute(flavour, made, raiser(TimeoutError()))
-    assert execute(flavour, made, lambda: "second", on_in_doubt="retry") == "second"
+        execute(flavour, made, CARD, raiser(TimeoutError()))
+    assert execute(flavour, made, CARD, lambda: "second", on_in_doubt="retry") == "second"
     record = flavour.get(made.get_record(made.generate_key(CARD)))
     assert (record.state, record.attempt_count, record.error) == (State.COMPLETED, 2, None)
 
@@ -191,7 +165,7 @@ def test_retry_runs_again(flavour: Flavour, made: Any) -> None:
 @pytest.mark.parametrize("found", [{"id": 7}, None, False, 0, ""], ids=repr)
 def test_a_reconciler_s_result_is_the_result(flavour: Flavour, made: Any, found: Any) -> None:
     with pytest.raises(TimeoutError):
-        execute(flavour, made, raiser(TimeoutError("no answer")))
+        execute(flavour, made, CARD, raiser(TimeoutError("no answer")))
     seen: list[IdempotencyRecord] = []
 
     def look(record: IdempotencyRecord) -> Any:
@@ -199,16 +173,16 @@ def test_a_reconciler_s_result_is_the_result(flavour: Flavour, made: Any, found:
         return found
 
     reconciler = flavour.function(look)
-    assert execute(flavour, made, raiser(AssertionError("ran")), on_in_doubt=reconciler) == found
-    assert execute(flavour, made, raiser(AssertionError("ran")), on_in_doubt=reconciler) == found
+    assert execute(flavour, made, CARD, raiser(AssertionError("ran")), on_in_doubt=reconciler) == found
+    assert execute(flavour, made, CARD, raiser(AssertionError("ran")), on_in_doubt=reconciler) == found
     assert [(record.state, record.error) for record in seen] == [(State.IN_DOUBT, "TimeoutError: no answer")]
 
 
 @both_flavours
 def test_a_reconciler_that_finds_nothing_has_the_action_run(flavour: Flavour, made: Any) -> None:
     with pytest.raises(TimeoutError):
-        execute(flavour, made, raiser(TimeoutError()))
-    assert execute(flavour, made, lambda: "ran", on_in_doubt=flavour.function(lambda _: NOT_EXECUTED)) == "ran"
+        execute(flavour, made, CARD, raiser(TimeoutError()))
+    assert execute(flavour, made, CARD, lambda: "ran", on_in_doubt=flavour.function(lambda _: NOT_EXECUTED)) == "ran"
     assert state_of(flavour, made) is State.COMPLETED
 
 
@@ -218,13 +192,13 @@ def test_what_a_reconciler_raises_propagates_and_the_record_stays_in_doubt(
     flavour: Flavour, made: Any, error: BaseException
 ) -> None:
     with pytest.raises(TimeoutError):
-        execute(flavour, made, raiser(TimeoutError("no answer")))
+        execute(flavour, made, CARD, raiser(TimeoutError("no answer")))
 
     def look(_: IdempotencyRecord) -> Any:
         raise error
 
     with pytest.raises(type(error)):
-        execute(flavour, made, raiser(AssertionError("ran")), on_in_doubt=flavour.function(look))
+        execute(flavour, made, CARD, raiser(AssertionError("ran")), on_in_doubt=flavour.function(look))
     record = flavour.get(made.get_record(made.generate_key(CARD)))
     assert (record.state, record.error) == (State.IN_DOUBT, "TimeoutError: no answer")
 
@@ -232,14 +206,14 @@ def test_what_a_reconciler_raises_propagates_and_the_record_stays_in_doubt(
 @both_flavours
 def test_a_reconciler_runs_under_a_claim(flavour: Flavour, made: Any) -> None:
     with pytest.raises(TimeoutError):
-        execute(flavour, made, raiser(TimeoutError()))
+        execute(flavour, made, CARD, raiser(TimeoutError()))
     inside: list[Any] = []
 
     def look(_: IdempotencyRecord) -> str:
         inside.append(current_execution())
         return "found"
 
-    execute(flavour, made, raiser(AssertionError("ran")), on_in_doubt=flavour.function(look))
+    execute(flavour, made, CARD, raiser(AssertionError("ran")), on_in_doubt=flavour.function(look))
     assert inside[0].key == made.generate_key(CARD)
 
 
@@ -273,19 +247,19 @@ def test_an_async_reconciler_for_a_synchronous_call_is_refused_and_the_doubt_sta
 @pytest.mark.parametrize("result", [{"id": 7}, None, False], ids=repr)
 def test_a_doubt_is_resolved_with_a_result(flavour: Flavour, made: Any, result: Any) -> None:
     with pytest.raises(TimeoutError):
-        execute(flavour, made, raiser(TimeoutError()))
+        execute(flavour, made, CARD, raiser(TimeoutError()))
     flavour.get(made.resolve_in_doubt(made.generate_key(CARD), result=result))
-    assert execute(flavour, made, raiser(AssertionError("ran"))) == result
+    assert execute(flavour, made, CARD, raiser(AssertionError("ran"))) == result
     assert flavour.get(made.stats()).in_doubt == 0
 
 
 @both_flavours
 def test_a_doubt_is_resolved_as_not_executed(flavour: Flavour, made: Any) -> None:
     with pytest.raises(TimeoutError):
-        execute(flavour, made, raiser(TimeoutError()))
+        execute(flavour, made, CARD, raiser(TimeoutError()))
     flavour.get(made.resolve_in_doubt(made.generate_key(CARD), not_executed=True))
     assert state_of(flavour, made) is None
-    assert execute(flavour, made, lambda: "ran") == "ran"
+    assert execute(flavour, made, CARD, lambda: "ran") == "ran"
 
 
 @both_flavours
@@ -301,11 +275,11 @@ def test_what_is_not_in_doubt_can_t_be_resolved(flavour: Flavour, made: Any) -> 
     with pytest.raises(im.NotInDoubtError, match="has no record") as caught:
         flavour.get(made.resolve_in_doubt(key, not_executed=True))
     assert (caught.value.key, caught.value.state) == (key, None)
-    execute(flavour, made, lambda: 1)
+    execute(flavour, made, CARD, lambda: 1)
     for word in ({"result": 2}, {"not_executed": True}):
         with pytest.raises(im.NotInDoubtError, match="is completed"):
             flavour.get(made.resolve_in_doubt(key, **word))
-    assert execute(flavour, made, raiser(AssertionError("ran"))) == 1
+    assert execute(flavour, made, CARD, raiser(AssertionError("ran"))) == 1
 
 
 def test_an_action_in_progress_can_t_be_resolved(manager: IdempotencyManager) -> None:

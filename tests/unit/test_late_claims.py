@@ -10,6 +10,7 @@ import pytest
 
 import idempotency_manager as im
 from idempotency_manager import IdempotencyManager, State, current_execution
+from tests.unit.cards import CARD, execute, leave_in_doubt, raiser, state_of
 from tests.unit.flavours import Flavour, both_flavours
 
 if TYPE_CHECKING:
@@ -17,36 +18,11 @@ if TYPE_CHECKING:
 
     from idempotency_manager.testing import ManualClock
 
-CARD = {"signal_id": "inv-1", "action": "create_card", "target": "trello", "params": {"title": "Pay"}}
-
 
 @pytest.fixture
 def made(request: pytest.FixtureRequest, clock: ManualClock) -> Any:
     """A manager of the test's flavour."""
     return request.getfixturevalue("flavour").manager_class(clock=clock)
-
-
-def raiser(error: BaseException) -> Callable[[], Any]:
-    def body() -> Any:
-        raise error
-
-    return body
-
-
-def execute(flavour: Flavour, manager: Any, body: Callable[[], Any], **options: Any) -> Any:
-    return flavour.get(manager.execute(CARD, flavour.function(body), **options))
-
-
-def state_of(flavour: Flavour, manager: Any) -> State | None:
-    record = flavour.get(manager.get_record(manager.generate_key(CARD)))
-    return None if record is None else record.state
-
-
-def leave_in_doubt(manager: IdempotencyManager) -> str:
-    """Leave the card in doubt; gives its key."""
-    with pytest.raises(TimeoutError):
-        manager.execute(CARD, raiser(TimeoutError("no answer")))
-    return manager.generate_key(CARD)
 
 
 # ---------------------------------------------------------------- the latch
@@ -72,7 +48,7 @@ def test_before_dispatch_any_exception_means_that_nothing_happened(
     flavour: Flavour, made: Any, error: BaseException
 ) -> None:
     with pytest.raises(type(error)):
-        execute(flavour, made, before_the_effect(error), latch=True)
+        execute(flavour, made, CARD, before_the_effect(error), latch=True)
     assert state_of(flavour, made) is None
 
 
@@ -80,7 +56,7 @@ def test_before_dispatch_any_exception_means_that_nothing_happened(
 @pytest.mark.parametrize("error", [TimeoutError(), ValueError(), ConnectionRefusedError(), GeneratorExit()], ids=repr)
 def test_after_dispatch_any_exception_means_in_doubt(flavour: Flavour, made: Any, error: BaseException) -> None:
     with pytest.raises(type(error)):
-        execute(flavour, made, after_dispatch(error), latch=True)
+        execute(flavour, made, CARD, after_dispatch(error), latch=True)
     assert state_of(flavour, made) is State.IN_DOUBT
 
 
@@ -90,6 +66,7 @@ def test_after_dispatch_not_executed_on_still_proves_that_nothing_happened(flavo
         execute(
             flavour,
             made,
+            CARD,
             after_dispatch(ConnectionRefusedError()),
             latch=True,
             not_executed_on=(ConnectionRefusedError,),
@@ -105,7 +82,7 @@ def test_a_latched_function_that_returns_is_completed(flavour: Flavour, made: An
         execution.dispatched()
         return "sent"
 
-    assert execute(flavour, made, body, latch=True) == "sent"
+    assert execute(flavour, made, CARD, body, latch=True) == "sent"
     assert state_of(flavour, made) is State.COMPLETED
 
 
@@ -281,7 +258,7 @@ def test_a_claim_that_was_cleared_while_it_ran_is_lost_and_its_result_is_not(fla
         return {"id": 7}
 
     with pytest.raises(im.LeaseLostError, match="was cleared while it ran") as caught:
-        execute(flavour, made, body)
+        execute(flavour, made, CARD, body)
     assert (caught.value.result, caught.value.record) == ({"id": 7}, None)
     assert made.generate_key(CARD) in str(caught.value)
     assert state_of(flavour, made) is None

@@ -20,7 +20,15 @@ from ._progress import busy
 if TYPE_CHECKING:
     from idempotency_manager import IdempotencyRecord
 
-_COUNTERS = ("total_cached", "in_progress", "in_doubt", "duplicates_prevented", "cache_hits", "cache_misses")
+_COUNTERS = (
+    "total_cached",
+    "in_progress",
+    "in_doubt",
+    "duplicates_prevented",
+    "would_have_prevented",
+    "cache_hits",
+    "cache_misses",
+)
 _MORE = ("hit_rate", "expired_cleaned", "evicted")
 _PLACE = ("max_size", "oldest_entry", "newest_entry")
 

@@ -29,7 +29,7 @@ impl Call {
 
     /// Whether it waits for another holder.
     pub(in crate::py) fn waits(&self) -> bool {
-        self.rules.waits
+        !self.rules.refuses_to_wait()
     }
 
     /// Asks again later; the wait counts from now.
@@ -58,6 +58,12 @@ impl Call {
     pub(in crate::py) fn not_dispatched(&mut self, py: Python<'_>, answer: Result<Held, StoreError>) -> Option<Step> {
         match answer {
             Ok(Held::Kept) => None,
+            answer if self.rules.shadow => {
+                if let Err(error) = answer {
+                    self.complain(py, &format!("the store can't be told of the start, because {error}"));
+                }
+                None
+            }
             Ok(Held::Lost(record)) => Some(self.lost_before(py, record)),
             Err(error) => Some(self.undo(py, Conclusion::Raise(errors::of_store(py, &error)))),
         }

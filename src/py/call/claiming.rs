@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::{Call, Claim, Conclusion, Entry, Lookup, Stage, Step};
+use crate::core::clock::Span;
 use crate::core::error::StoreError;
 use crate::core::record::{Failure, Payload, Record};
 use crate::py::errors;
@@ -20,13 +21,12 @@ impl Call {
     /// Goes on with what the claim got.
     pub(in crate::py) fn claimed(&mut self, py: Python<'_>, claimed: Claimed) -> Step {
         match claimed {
-            Claimed::Run(begun) => match self.hold(py, begun, Ending::Release) {
-                Some(step) => step,
-                None => self.granted(py, Entry::Execute, Ending::Release),
-            },
+            Claimed::Run(begun) => self.run(py, begun),
             Claimed::TakeOver(begun, record) => self.take_over(py, begun, record),
+            other if self.rules.shadow => self.shadow(py, other),
             Claimed::Replay { result, attempts } => {
                 self.attempts = attempts;
+                self.active.lint.duplicate(&self.named.key);
                 self.note_replay();
                 let result = self.replay(py, &result);
                 match result {
@@ -50,6 +50,28 @@ impl Call {
                 let record = self.record(py, record);
                 self.raise(errors::exception(py, "ParamsMismatchError", (record,)))
             }
+        }
+    }
+
+    /// Executes under a claim, unless it was cancelled meanwhile.
+    fn run(&mut self, py: Python<'_>, begun: Begun) -> Step {
+        if let Some(step) = self.hold(py, begun, Ending::Release) {
+            return step;
+        }
+        if begun.attempts == 1 {
+            self.lint(py);
+        }
+        self.granted(py, Entry::Execute, Ending::Release)
+    }
+
+    /// Has a first run looked at, and warns of what it shows.
+    fn lint(&self, py: Python<'_>) {
+        let settings = &self.active.settings;
+        if let Some(enough) = settings.warn_volatile_after
+            && settings.include_params_in_key
+            && let Some(found) = self.active.lint.first_run(&self.named, enough)
+        {
+            found.warn(py, &self.named, enough);
         }
     }
 
@@ -83,7 +105,7 @@ impl Call {
     }
 
     /// Starts at once, or, in a batch, when it is told to.
-    fn granted(&mut self, py: Python<'_>, entry: Entry, undo: Ending) -> Step {
+    pub(super) fn granted(&mut self, py: Python<'_>, entry: Entry, undo: Ending) -> Step {
         if self.batched.is_none() {
             return self.start_with(py, entry);
         }
@@ -93,7 +115,10 @@ impl Call {
 
     pub(super) fn start_with(&mut self, py: Python<'_>, entry: Entry) -> Step {
         match entry {
-            Entry::Execute => self.enter(py, Step::Execute),
+            Entry::Execute => match self.enter(py, Step::Execute) {
+                Step::Execute => self.execute(py),
+                step => step,
+            },
             Entry::Reconcile(reconciler, record, was) => {
                 let step = self.enter(py, Step::Reconcile(reconciler, record));
                 if matches!(step, Step::Reconcile(..)) {
@@ -124,10 +149,11 @@ impl Call {
     pub(super) fn enter(&mut self, py: Python<'_>, step: Step) -> Step {
         self.stage = Stage::Executing;
         let running = self.held.as_ref().map(|held| Arc::clone(&held.running));
-        let codec = self.codec(py);
         let key = Arc::clone(&self.named.key);
-        let entered = Execution::new(py, key, self.attempts, running, self.rules.latch, codec)
-            .and_then(|execution| Py::new(py, execution))
+        // In shadow mode nobody is to give up for want of time.
+        let unclaimed = if self.rules.shadow { self.active.settings.lease() } else { Span::default() };
+        let entered = Execution::new(py, key, self.attempts, running, Some(&*self.rules))
+            .and_then(|execution| Py::new(py, execution.leased_for(unclaimed)))
             .and_then(|execution| Ok((EXECUTION.set(execution.bind(py))?, execution)));
         match entered {
             Ok((token, execution)) => {
@@ -148,6 +174,10 @@ impl Call {
     }
 
     pub(super) fn not_claimed(&mut self, py: Python<'_>, error: &StoreError) -> Step {
+        if self.rules.shadow && self.cancelled.is_none() {
+            self.complain(py, &format!("executed without being remembered, because {error}"));
+            return self.granted(py, Entry::Execute, Ending::Release);
+        }
         let unreachable = matches!(error, StoreError::Unavailable(_) | StoreError::Failed(_));
         if unreachable && self.active.settings.execute_without_store && self.cancelled.is_none() {
             log::write(

@@ -9,11 +9,12 @@ use crate::core::error::StoreError;
 use crate::core::record::Record;
 use crate::py::errors;
 use crate::py::notify::{self, News};
-use crate::store::{Ending, Held};
+use crate::store::{Ending, Held, Reply};
 
 impl Call {
     pub(super) fn end(&mut self, py: Python<'_>, ending: Ending, conclusion: Conclusion, news: Option<News>) -> Step {
-        self.stage = Stage::Ending { ending, conclusion, news, tries_left: PAUSES.len() };
+        let tries_left = if self.is_store_down { 0 } else { PAUSES.len() };
+        self.stage = Stage::Ending { ending, conclusion, news, tries_left };
         self.end_again(py)
     }
 
@@ -21,7 +22,11 @@ impl Call {
         let (Stage::Ending { ending, .. }, Some(held)) = (&self.stage, &self.held) else {
             return self.raise(errors::configuration(py, "a claim ended that was not held"));
         };
-        let reply = self.active.store.finish(&held.running.hold, ending.clone());
+        let reply = if self.is_store_down {
+            Reply::Ready(Err(StoreError::Unavailable("a planned fault".into())))
+        } else {
+            self.active.store.finish(&held.running.hold, ending.clone())
+        };
         self.take(py, reply, Arrived::Ended)
     }
 
@@ -31,7 +36,7 @@ impl Call {
             return self.raise(errors::configuration(py, "a claim ended that was not held"));
         };
         match result {
-            Err(_) if tries_left > 0 => {
+            Err(_) if tries_left > 0 && !self.rules.shadow => {
                 let pause = PAUSES[PAUSES.len() - tries_left];
                 self.stage = Stage::Ending { ending, conclusion, news, tries_left: tries_left - 1 };
                 Step::Await(Box::pin(std::future::pending()), Some(Instant::now() + pause))
@@ -44,6 +49,10 @@ impl Call {
                 self.let_go();
                 if let Some(news) = news {
                     notify::news(py, &self.active, self.named.about(self.attempts), news, self.took());
+                    self.tell_witness(
+                        py,
+                        if matches!(ending, Ending::Fail(..)) { "failure_kept" } else { news.told().0 },
+                    );
                 }
                 self.give(py, conclusion)
             }
@@ -79,6 +88,10 @@ impl Call {
         error: &StoreError,
     ) -> Step {
         self.let_go();
+        if self.rules.shadow {
+            self.complain(py, &format!("executed, but the store can't be told, because {error}"));
+            return self.give(py, conclusion);
+        }
         match (ending, conclusion) {
             (Ending::Complete(..), Conclusion::Return(value)) => {
                 let args = (&*self.named.key, value, error.to_string());
@@ -97,8 +110,9 @@ impl Call {
     ) -> Step {
         self.let_go();
         notify::news(py, &self.active, self.named.about(self.attempts), News::LeaseLost, self.took());
+        self.tell_witness(py, "lease_lost");
         match (ending, conclusion) {
-            (Ending::Complete(..) | Ending::Release, Conclusion::Return(value)) => {
+            (Ending::Complete(..) | Ending::Release, Conclusion::Return(value)) if !self.rules.shadow => {
                 let record = record.map(|record| self.record(py, record));
                 let finished = matches!(ending, Ending::Complete(..));
                 let args = (record, value, &*self.named.key, finished);

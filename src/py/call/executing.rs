@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use super::{Call, Conclusion, Stage, Step};
+use super::{Call, Conclusion, Stage, Step, is_interruption};
 use crate::core::record::Payload;
 use crate::py::errors;
 use crate::py::log::{self, Level};
@@ -13,9 +13,13 @@ use crate::store::Ending;
 impl Call {
     /// Goes on with what the executor returned or raised.
     pub(in crate::py) fn executed(&mut self, py: Python<'_>, result: PyResult<Py<PyAny>>) -> Step {
+        if let Some(death) = self.witness_end(py, &result) {
+            return death;
+        }
         self.leave(py);
         if self.held.is_none() {
             return match result {
+                result if self.rules.shadow => self.executed_in_shadow(py, result),
                 Ok(value) => Step::Return(value),
                 Err(error) => self.raise(error),
             };
@@ -33,7 +37,7 @@ impl Call {
         };
         match result {
             Ok(value) => match outcome::is_not_executed(value.bind(py)) {
-                Ok(true) => Step::Execute,
+                Ok(true) => self.execute(py),
                 Ok(false) => {
                     self.leave(py);
                     self.keep(py, value, News::Resolved)
@@ -52,12 +56,18 @@ impl Call {
     /// Gives the claim back without having executed.
     pub(in crate::py) fn release(&mut self, py: Python<'_>) -> Step {
         self.leave(py);
+        if self.held.is_none() {
+            return self.give(py, Conclusion::Return(py.None()));
+        }
         self.end(py, Ending::Release, Conclusion::Return(py.None()), Some(News::Released))
     }
 
     /// Leaves the action in doubt and raises this.
     pub(in crate::py) fn doubt(&mut self, py: Python<'_>, error: PyErr) -> Step {
         self.leave(py);
+        if self.rules.shadow && !is_interruption(py, &error) {
+            return self.doubt_in_shadow(py, &error);
+        }
         if self.held.is_none() {
             return self.raise(error);
         }
@@ -73,6 +83,10 @@ impl Call {
                 (payload, Conclusion::Return(value))
             }
             // The effect has happened: an encoding that was interrupted must not undo the record of it.
+            Err(error) if self.rules.shadow && !is_interruption(py, &error) => {
+                self.complain(py, &format!("executed, but the result could not be encoded ({error})"));
+                (Payload::Unavailable, Conclusion::Return(value))
+            }
             Err(error) => (Payload::Unavailable, Conclusion::Raise(error)),
         };
         self.end(py, Ending::Complete(payload, self.rules.ttl), conclusion, Some(news))
@@ -86,15 +100,19 @@ impl Call {
                 let ending = Ending::Fail(failure, self.rules.ttl);
                 self.end(py, ending, Conclusion::Raise(error), Some(News::Failed))
             }
-            Ok(Verdict::InDoubt) => self.in_doubt(py, error),
             // Whoever can't tell whether it happened says so.
-            Err(broken) => self.in_doubt(py, broken),
+            Err(broken) if !self.rules.shadow || is_interruption(py, &broken) => self.in_doubt(py, broken),
+            Ok(Verdict::InDoubt) | Err(_) => self.in_doubt(py, error),
         }
     }
 
     pub(super) fn in_doubt(&mut self, py: Python<'_>, error: PyErr) -> Step {
-        let (class, text) = errors::describe(py, &error);
-        let why = format!("{class}: {text}").into_boxed_str();
+        let why = why_in_doubt(py, &error);
         self.end(py, Ending::Doubt(why), Conclusion::Raise(error), Some(News::InDoubt))
     }
+}
+
+pub(super) fn why_in_doubt(py: Python<'_>, error: &PyErr) -> Box<str> {
+    let (class, text) = errors::describe(py, error);
+    format!("{class}: {text}").into()
 }

@@ -5,9 +5,12 @@ mod batched;
 mod claiming;
 mod ending;
 mod executing;
+mod shadow;
 mod waiting;
+mod witnessed;
 
 pub(super) use self::batched::is_interruption;
+use self::shadow::Prior;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -19,6 +22,7 @@ use super::engine::{Active, Engine};
 use super::execution::Execution;
 use super::keeper::{Place, Running};
 use super::log::About;
+use super::naming;
 use super::notify::News;
 use super::objects::PyRecord;
 use super::rules::SharedRules;
@@ -38,6 +42,8 @@ pub(super) struct Named {
     pub(super) fingerprint: Fingerprint,
     pub(super) params: Option<Arc<[u8]>>,
     pub(super) context: Option<Arc<[u8]>>,
+    /// The params in canonical form, where the lint wants to see them.
+    pub(super) watched: Option<Box<[u8]>>,
 }
 
 impl Named {
@@ -107,6 +113,8 @@ enum Stage {
     /// With what undoes the claim.
     Granted(Entry, Ending),
     Looking(Lookup),
+    /// In shadow mode, with what the executor came to: looking up what it would have got.
+    Comparing(PyResult<Py<PyAny>>),
     Reconciling(Box<str>),
     Executing,
     Ending {
@@ -145,6 +153,14 @@ pub(super) struct Call {
     cancelled: Option<PyErr>,
     /// Of a call in a batch, which is told when to start: whether it was answered from a record.
     batched: Option<Arc<AtomicBool>>,
+    /// In shadow mode, of a duplicate: what it would have got.
+    prior: Option<Prior>,
+    /// In shadow mode: whether the action could not be named.
+    unnamed: bool,
+    /// What a test's witness knows its execution by.
+    seen: Option<Py<PyAny>>,
+    /// By a test's word, the store does not hear of the end.
+    is_store_down: bool,
 }
 
 impl Call {
@@ -164,12 +180,35 @@ impl Call {
             entered: None,
             cancelled: None,
             batched: None,
+            prior: None,
+            unnamed: false,
+            seen: None,
+            is_store_down: false,
         }
     }
 
-    /// Whether a cancellation of the wait at hand must let it end: a claim, or the end of one.
+    /// The call of an action as Python gives it.
+    pub(super) fn of_action(
+        engine: &Arc<Engine>,
+        active: &Arc<Active>,
+        rules: &SharedRules,
+        action: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let (py, named) = (action.py(), naming::of_action(active, action));
+        let (engine, active, rules) = (Arc::clone(engine), Arc::clone(active), Arc::clone(rules));
+        match named {
+            Ok(named) => Ok(Self::new(engine, active, rules, named)),
+            Err(reason) if rules.shadow && !is_interruption(py, &reason) => {
+                Ok(Self::unnamed(py, engine, active, rules, &reason))
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+
+    /// Whether a cancellation of the wait at hand must let it end: a claim, the end of one, or the last look
+    /// of a call that has executed.
     pub(super) const fn is_shielded(&self) -> bool {
-        matches!(self.stage, Stage::Claiming | Stage::Ending { .. })
+        matches!(self.stage, Stage::Claiming | Stage::Ending { .. } | Stage::Comparing(_))
     }
 
     /// Whether it asks for the right to execute.
@@ -204,6 +243,9 @@ impl Call {
 
     /// Asks for the right to execute.
     pub(super) fn begin(&mut self, py: Python<'_>) -> Step {
+        if self.unnamed {
+            return self.granted(py, Entry::Execute, Ending::Release);
+        }
         self.stage = Stage::Claiming;
         let reply = self.active.store.claim(&self.request(self.rules.latch));
         self.take(py, reply, Arrived::Claimed)
@@ -220,8 +262,9 @@ impl Call {
             check_params: self.active.settings.check_params(),
             takes_over: self.rules.takes_over(),
             latch,
-            refuses_to_wait: !self.rules.waits,
+            refuses_to_wait: self.rules.refuses_to_wait(),
             asks_again: self.asks_again,
+            shadow: self.rules.shadow,
             lease: self.active.settings.lease(),
             ttl: self.rules.ttl,
             owner: &self.active.owner,

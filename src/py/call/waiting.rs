@@ -21,6 +21,7 @@ impl Call {
         if self.cancelled.is_some() {
             return self.give(py, Conclusion::Cancelled);
         }
+        self.tell_witness_busy(py);
         if !self.rules.waits {
             return self.look_up(py, Lookup::AlreadyInProgress);
         }
@@ -53,8 +54,10 @@ impl Call {
     }
 
     pub(super) fn found(&mut self, py: Python<'_>, found: Result<Option<Record>, StoreError>) -> Step {
-        let Stage::Looking(lookup) = std::mem::replace(&mut self.stage, Stage::Over) else {
-            return self.raise(errors::configuration(py, "a record arrived that nobody asked for"));
+        let lookup = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Looking(lookup) => lookup,
+            Stage::Comparing(result) => return self.compare_with(py, found, result),
+            _ => return self.raise(errors::configuration(py, "a record arrived that nobody asked for")),
         };
         let record = match found {
             Ok(record) => record,

@@ -85,6 +85,15 @@ impl<'py> ActionFields<'py> {
     }
 
     fn digest(&self) -> PyResult<Fingerprint> {
+        self.with_params(fingerprint)
+    }
+
+    /// The params in canonical form.
+    pub(crate) fn canonical_params(&self) -> PyResult<Box<[u8]>> {
+        self.with_params(|params| params.into())
+    }
+
+    fn with_params<T>(&self, read: impl FnOnce(&[u8]) -> T) -> PyResult<T> {
         with_buffer(|buffer| {
             match &self.params {
                 Some(params) => {
@@ -92,7 +101,7 @@ impl<'py> ActionFields<'py> {
                 }
                 None => buffer.extend_from_slice(b"{}"),
             }
-            Ok(fingerprint(buffer))
+            Ok(read(buffer))
         })
     }
 

@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 use self::named::gather;
 pub(super) use self::vectorcall::register;
 use self::vectorcall::vectorcall;
-use super::call::{Call, Named};
+use super::call::{Call, Named, is_interruption};
 use super::coroutine::{Coroutine, Executor, Purpose};
 use super::engine::{Active, Engine};
 use super::execution::SIGNAL;
@@ -210,17 +210,37 @@ impl Wrapper {
             }
             if let Some(plan) = Signature::known(&plans, positional, keywords) {
                 let shape = Arrived { arguments, positional, keywords };
-                return self.call_planned(py, resolved, signature, plan, &shape);
+                let answered = self.answer_planned(py, resolved, signature, plan, &shape);
+                return self.go_on(py, resolved, answered, &shape);
             }
         }
-        let named = self.bind(py, arguments, positional, keywords)?;
-        let call = Call::new(
-            Arc::clone(&resolved.engine),
-            Arc::clone(&resolved.active),
-            Arc::clone(&resolved.rules),
-            named(&resolved.active)?,
-        );
-        self.run(py, call, None, arguments, positional, keywords)
+        let shape = Arrived { arguments, positional, keywords };
+        let named = self.bind(py, arguments, positional, keywords).and_then(|named| named(&resolved.active));
+        self.go_on(py, resolved, named.map(|named| Answered::NotYet(named, None)), &shape)
+    }
+
+    /// Goes on with the store's first word on a call; in shadow mode, with none where the call could not be named.
+    fn go_on(
+        &self,
+        py: Python<'_>,
+        resolved: &Resolved,
+        answered: PyResult<Answered>,
+        arrived: &Arrived<'_, '_>,
+    ) -> PyResult<Py<PyAny>> {
+        let parts = || (Arc::clone(&resolved.engine), Arc::clone(&resolved.active), Arc::clone(&resolved.rules));
+        let (call, claimed) = match answered {
+            Ok(Answered::Replayed(value)) => return Ok(value),
+            Ok(Answered::NotYet(named, claimed)) => {
+                let (engine, active, rules) = parts();
+                (Call::new(engine, active, rules, named), claimed)
+            }
+            Err(reason) if resolved.rules.shadow && !is_interruption(py, &reason) => {
+                let (engine, active, rules) = parts();
+                (Call::unnamed(py, engine, active, rules, &reason), None)
+            }
+            Err(reason) => return Err(reason),
+        };
+        self.run(py, call, claimed, arrived.arguments, arrived.positional, arrived.keywords)
     }
 
     /// Runs a call to its end, or hands out the coroutine that will.

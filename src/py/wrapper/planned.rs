@@ -9,7 +9,7 @@ use super::named::{signal_text, text};
 use super::{Answered, Arguments, Arrived, Asked, Resolved, Wrapper};
 use crate::core::canonical::fingerprint;
 use crate::core::record::Payload;
-use crate::py::call::{Call, Named};
+use crate::py::call::Named;
 use crate::py::canonical;
 use crate::py::coroutine::Coroutine;
 use crate::py::engine::Active;
@@ -20,19 +20,20 @@ use crate::py::{naming, notify, objects};
 use crate::store::{ClaimRequest, Claimed, Reply};
 
 impl Wrapper {
-    pub(super) fn call_planned(
+    /// Names a call and asks the store.
+    pub(super) fn answer_planned(
         &self,
         py: Python<'_>,
         resolved: &Resolved,
         signature: &Signature,
         plan: &Plan,
         arrived: &Arrived<'_, '_>,
-    ) -> PyResult<Py<PyAny>> {
+    ) -> PyResult<Answered> {
         let signal = self.signal(py, signature, plan, arrived.arguments)?;
         let signal = signal_text(&signal)?;
         let signal = text(&signal)?;
         let params = Self::kept_params(py, &resolved.active, signature, plan, arrived.arguments)?;
-        let answered = canonical::with_buffer(|buffer| {
+        canonical::with_buffer(|buffer| {
             // No text holds this byte, so no signal ends where another's params begin.
             buffer.extend_from_slice(signal.as_bytes());
             buffer.push(0xff);
@@ -47,15 +48,7 @@ impl Wrapper {
             let key = self.compose(py, signal, resolved.active.settings.include_params_in_key.then_some(&digest))?;
             let key = str::from_utf8(&key).unwrap_or_else(|_| unreachable!("escaped UTF-8 stays UTF-8"));
             self.ask(py, resolved, Asked { signal, key, digest: &digest, params }, Err(buffer))
-        })?;
-        match answered {
-            Answered::Replayed(value) => Ok(value),
-            Answered::NotYet(named, claimed) => {
-                let (engine, rules) = (Arc::clone(&resolved.engine), Arc::clone(&resolved.rules));
-                let call = Call::new(engine, Arc::clone(&resolved.active), rules, named);
-                self.run(py, call, claimed, arrived.arguments, arrived.positional, arrived.keywords)
-            }
-        }
+        })
     }
 
     /// Asks the store, and answers with its replay if that is what it says. `familiar`: the call as it is remembered, or
@@ -69,8 +62,15 @@ impl Wrapper {
     ) -> PyResult<Answered> {
         let active = &*resolved.active;
         let request = self.request(resolved, &asked);
-        let claimed = if self.is_async { active.store.replay(&request) } else { Some(active.store.claim(&request)) };
-        if let Some(Reply::Ready(Ok(Claimed::Replay { result, attempts }))) = &claimed {
+        let shadow = resolved.rules.shadow;
+        let claimed = match self.is_async {
+            false => Some(active.store.claim(&request)),
+            true if shadow => None,
+            true => active.store.replay(&request),
+        };
+        if let Some(Reply::Ready(Ok(Claimed::Replay { result, attempts }))) = &claimed
+            && !shadow
+        {
             let about = About {
                 key: asked.key,
                 signal_id: asked.signal,
@@ -82,12 +82,19 @@ impl Wrapper {
                 notify::replayed(py, active, about, None);
                 if let Err(buffer) = familiar {
                     resolved.familiars.remember(buffer, asked.key, *asked.digest);
+                    active.lint.duplicate(asked.key);
                 }
                 let value = if self.is_async { Coroutine::replay(py, value)? } else { value };
                 return Ok(Answered::Replayed(value));
             }
         }
-        let named = Named {
+        Ok(Answered::NotYet(self.name_asked(active, asked, familiar.err()), claimed))
+    }
+
+    /// Names a call that goes on. `buffer` is as for [`ask`](Self::ask).
+    fn name_asked(&self, active: &Active, asked: Asked<'_>, buffer: Option<&[u8]>) -> Named {
+        let watched = buffer.filter(|_| active.watches(asked.key));
+        Named {
             key: asked.key.into(),
             signal_id: asked.signal.into(),
             action_type: Arc::clone(&self.action),
@@ -95,8 +102,8 @@ impl Wrapper {
             fingerprint: *asked.digest,
             params: asked.params,
             context: None,
-        };
-        Ok(Answered::NotYet(named, claimed))
+            watched: watched.map(|buffer| buffer[asked.signal.len() + 1..].into()),
+        }
     }
 
     pub(super) fn load(
@@ -126,8 +133,9 @@ impl Wrapper {
             check_params: resolved.active.settings.check_params(),
             takes_over: resolved.rules.takes_over(),
             latch: resolved.rules.latch,
-            refuses_to_wait: !resolved.rules.waits,
+            refuses_to_wait: resolved.rules.refuses_to_wait(),
             asks_again: false,
+            shadow: resolved.rules.shadow,
             lease: resolved.active.settings.lease(),
             ttl: resolved.rules.ttl,
             owner: &resolved.active.owner,

@@ -46,7 +46,7 @@ impl Shard {
             return None;
         }
         self.counters.hits += 1;
-        self.counters.duplicates += 1;
+        self.counters.duplicate(request.shadow);
         entry.attempts = entry.attempts.saturating_add(1);
         Some(Claimed::Replay { result: entry.payload(), attempts: entry.attempts })
     }
@@ -59,7 +59,7 @@ impl Shard {
         match decision {
             Decision::Replay | Decision::ReplayFailure => {
                 self.counters.hits += 1;
-                self.counters.duplicates += 1;
+                self.counters.duplicate(request.shadow);
                 entry.attempts = entry.attempts.saturating_add(1);
                 Answer::Claimed(replay(entry))
             }
@@ -88,7 +88,7 @@ impl Shard {
 
     fn busy(&mut self, slot: Slot, request: &ClaimRequest<'_>) -> Answer {
         if request.refuses_to_wait {
-            self.counters.duplicates += 1;
+            self.counters.duplicate(request.shadow);
             let entry = self.entry(slot);
             entry.attempts = entry.attempts.saturating_add(1);
         }

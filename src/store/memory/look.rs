@@ -91,6 +91,7 @@ impl Shard {
     fn tally(&self, now: Timestamp, tally: &mut Tally) {
         let Contents { slab, expiry, finished, finished_len, unfinished, ages_vary, .. } = &self.contents;
         tally.duplicates_prevented += self.counters.duplicates;
+        tally.would_have_prevented += self.counters.would_have_prevented;
         tally.hits += self.counters.hits;
         tally.misses += self.counters.misses;
         tally.expired_cleaned += self.counters.expired_cleaned;

@@ -53,10 +53,22 @@ impl Named<'_> {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counters {
     pub(super) duplicates: u64,
+    pub(super) would_have_prevented: u64,
     pub(super) hits: u64,
     pub(super) misses: u64,
     pub(super) expired_cleaned: u64,
     pub(super) evicted: u64,
+}
+
+impl Counters {
+    /// Counts a duplicate: prevented, or not.
+    pub(super) const fn duplicate(&mut self, shadow: bool) {
+        if shadow {
+            self.would_have_prevented += 1;
+        } else {
+            self.duplicates += 1;
+        }
+    }
 }
 
 /// The records; taken out whole by [`Shard::clear`].

@@ -44,23 +44,7 @@ fn ask<T>(reply: Reply<T>) -> T {
 }
 
 fn try_claim(store: &MemoryStore, key: &str) -> Result<Claimed, StoreError> {
-    ready(store.claim(&ClaimRequest {
-        key,
-        signal_id: "s",
-        action_type: "a",
-        target: "t",
-        fingerprint: &Fingerprint([0; 32]),
-        check_params: true,
-        takes_over: false,
-        latch: false,
-        refuses_to_wait: false,
-        asks_again: false,
-        lease: TTL,
-        ttl: TTL,
-        owner: &"host:1".into(),
-        params: None,
-        context: None,
-    }))
+    ready(store.claim(&ClaimRequest::plain(key, &Fingerprint([0; 32]), &"host:1".into(), TTL, TTL)))
 }
 
 fn claim(store: &MemoryStore, key: &str) -> Claimed {

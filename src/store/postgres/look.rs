@@ -78,6 +78,7 @@ impl PostgresEngine {
             match row::value::<&str>(&row, 0)? {
                 "hits" => tally.hits = value,
                 "duplicates" => tally.duplicates_prevented = value,
+                "would_have_prevented" => tally.would_have_prevented = value,
                 "misses" => tally.misses = value,
                 "expired_cleaned" => tally.expired_cleaned = value,
                 "evicted" => tally.evicted = value,

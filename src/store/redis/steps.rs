@@ -137,7 +137,7 @@ impl RedisEngine {
 
     pub(super) async fn counters(&self) -> Result<Tally, Fault> {
         let mut command = redis::cmd("HMGET");
-        command.arg(self.names.statistics()).arg(&["duplicates", "hits", "misses", "evicted"]);
+        command.arg(self.names.statistics()).arg(&["duplicates", "hits", "misses", "evicted", "would_have_prevented"]);
         let Value::Array(values) = self.send(&command).await? else { return Err(fields::unreadable("the counters")) };
         let counter = |at: usize| values.get(at).and_then(|value| number(value).ok()).unwrap_or(0);
         Ok(Tally {
@@ -145,6 +145,7 @@ impl RedisEngine {
             hits: counter(1),
             misses: counter(2),
             evicted: counter(3),
+            would_have_prevented: counter(4),
             ..Tally::default()
         })
     }

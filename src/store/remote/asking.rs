@@ -115,8 +115,8 @@ impl<E: Engine> Inner<E> {
     }
 
     /// Counts a look that found a copy.
-    pub(super) fn found_copy(self: &Arc<Self>, key: &str, copy: &LocalCopy) -> u32 {
-        self.counts.hit(key, copy.fence);
+    pub(super) fn found_copy(self: &Arc<Self>, key: &str, copy: &LocalCopy, shadow: bool) -> u32 {
+        self.counts.hit(key, copy.fence, shadow);
         self.expect_telling();
         copy.attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }

@@ -190,18 +190,18 @@ impl<E: Engine> Inner<E> {
             Met::Run(fence, attempts) => Claimed::Run(begun(fence, attempts)),
             Met::TakeOver(fence, attempts, record) => Claimed::TakeOver(begun(fence, attempts), record),
             Met::Replay(found) => {
-                let attempts = found.attempts.saturating_add(self.counts.hit(&asked.key, found.fence));
+                let attempts = found.attempts.saturating_add(self.counts.hit(&asked.key, found.fence, asked.shadow));
                 self.news.copies.keep(reading, &asked.key, &found, attempts);
                 Claimed::Replay { result: found.outcome, attempts }
             }
             Met::ReplayFailure(found) => {
-                let attempts = found.attempts.saturating_add(self.counts.hit(&asked.key, found.fence));
+                let attempts = found.attempts.saturating_add(self.counts.hit(&asked.key, found.fence, asked.shadow));
                 Claimed::ReplayFailure { failure: found.outcome, attempts }
             }
             Met::Busy { fence, .. } => {
                 if asked.refuses_to_wait {
                     self.counts.attempt(&asked.key, fence);
-                    self.counts.add(Counter::Duplicates, 1);
+                    self.counts.add(Counter::duplicate(asked.shadow), 1);
                 }
                 Claimed::Busy(wait.unwrap_or_else(|| self.wait(&asked.key)))
             }

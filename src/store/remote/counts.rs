@@ -14,14 +14,22 @@ pub(super) enum Counter {
     Duplicates,
     Misses,
     Evicted,
+    WouldHavePrevented,
 }
 
-const NAMES: [&str; 4] = ["hits", "duplicates", "misses", "evicted"];
+impl Counter {
+    /// Of a duplicate: prevented, or not.
+    pub(super) const fn duplicate(shadow: bool) -> Self {
+        if shadow { Self::WouldHavePrevented } else { Self::Duplicates }
+    }
+}
+
+const NAMES: [&str; 5] = ["hits", "duplicates", "misses", "evicted", "would_have_prevented"];
 
 #[derive(Default)]
 pub(super) struct Pending {
     attempts: HashMap<Box<str>, (Fence, u32)>,
-    counters: [u64; 4],
+    counters: [u64; 5],
     /// What is on its way: neither here nor, for all that is known, there.
     on_its_way: HashSet<Box<str>>,
     /// Whether a task that tells the server is under way or awaited.
@@ -52,10 +60,10 @@ impl Counts {
     }
 
     /// Counts a call that found a result under this fence; answers with all calls of that record not told yet.
-    pub(super) fn hit(&self, key: &str, fence: Fence) -> u32 {
+    pub(super) fn hit(&self, key: &str, fence: Fence, shadow: bool) -> u32 {
         let mut pending = self.lock();
         pending.counters[Counter::Hits as usize] += 1;
-        pending.counters[Counter::Duplicates as usize] += 1;
+        pending.counters[Counter::duplicate(shadow) as usize] += 1;
         pending.attempt(key, fence)
     }
 
@@ -115,7 +123,7 @@ impl Counts {
         }
         pending.on_its_way = attempts.keys().cloned().collect();
         drop(pending);
-        let mut counters = [("", 0); 4];
+        let mut counters = [("", 0); 5];
         for (counter, (name, number)) in counters.iter_mut().zip(NAMES.into_iter().zip(numbers)) {
             *counter = (name, number);
         }

@@ -115,8 +115,8 @@ pub(in crate::store) enum Put {
 pub(in crate::store) struct Counted {
     /// Attempts by key, each for the record of this fence.
     pub(in crate::store) attempts: Vec<(Box<str>, Fence, u32)>,
-    /// Counters of the store by name: `hits`, `duplicates`, `misses`, `evicted`.
-    pub(in crate::store) counters: [(&'static str, u64); 4],
+    /// Counters of the store by name: `hits`, `duplicates`, `misses`, `evicted`, `would_have_prevented`.
+    pub(in crate::store) counters: [(&'static str, u64); 5],
 }
 
 /// Whose time decides.

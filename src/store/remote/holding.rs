@@ -71,7 +71,7 @@ impl<E: Engine> Inner<E> {
                 self.counts.add(Counter::Misses, 1);
                 return None;
             };
-            self.counts.hit(key, fence);
+            self.counts.hit(key, fence, false);
             Some(hit)
         });
         let hits = counted.collect();

@@ -169,7 +169,7 @@ impl<E: Engine> Store for RemoteStore<E> {
 
     fn replay(&self, request: &ClaimRequest<'_>) -> Option<Reply<Claimed>> {
         let copy = self.0.news.copies.answer(request)?;
-        let attempts = self.0.found_copy(request.key, &copy);
+        let attempts = self.0.found_copy(request.key, &copy, request.shadow);
         Some(Reply::Ready(Ok(Claimed::Replay { result: copy.result.clone(), attempts })))
     }
 
@@ -205,7 +205,7 @@ impl<E: Engine> Store for RemoteStore<E> {
 
     fn check(&self, key: &str) -> Reply<Option<Hit>> {
         if let Some(copy) = self.0.news.copies.get(key) {
-            self.0.found_copy(key, &copy);
+            self.0.found_copy(key, &copy, false);
             return Reply::Ready(Ok(Some(copy.hit())));
         }
         let keys = [Box::from(key)];

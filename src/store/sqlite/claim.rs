@@ -159,7 +159,7 @@ impl Inner {
     ) -> Option<Result<Claimed, StoreError>> {
         match self.peek(&asked.key, at)? {
             Seen::Completed(copy) if copy.answers(&asked.request(), now) => {
-                Some(Ok(self.copies.counts.replayed(&copy)))
+                Some(Ok(self.copies.counts.replayed(&copy, asked.shadow)))
             }
             Seen::Absent | Seen::Completed(_) => None,
             Seen::Other if asked.refuses_to_wait => None,
@@ -212,7 +212,13 @@ impl Turn<'_> {
         };
         let decision = decide(Some(kept.stored(self.now)), asked.asks(), self.now);
         match decision {
-            Decision::Replay | Decision::ReplayFailure => Ok(self.replay(kept)?),
+            Decision::Replay | Decision::ReplayFailure => {
+                let replay = self.replay(kept)?;
+                if asked.shadow {
+                    self.after_commit(Effect::NotPrevented);
+                }
+                Ok(replay)
+            }
             Decision::Busy => Ok(self.busy(&kept, asked)?),
             Decision::InDoubt | Decision::Mismatch => {
                 let attempts = self.session.count_attempt(kept.record.fence, kept.record.attempts)?;
@@ -261,7 +267,7 @@ impl Turn<'_> {
     fn busy(&mut self, kept: &Kept, asked: &Asked) -> rusqlite::Result<Claimed> {
         if asked.refuses_to_wait {
             self.session.count_attempt(kept.record.fence, kept.record.attempts)?;
-            self.after_commit(Effect::Refused);
+            self.after_commit(Effect::Refused { shadow: asked.shadow });
         }
         Ok(Claimed::Busy(Box::pin(self.waiters.enlist(&asked.key))))
     }

@@ -137,7 +137,7 @@ impl Copies {
     /// Answers a claim from a copy, and counts it.
     pub(super) fn replay(&self, request: &ClaimRequest<'_>, now: Timestamp) -> Option<Claimed> {
         let copy = self.get(request.key)?;
-        copy.answers(request, now).then(|| self.counts.replayed(&copy))
+        copy.answers(request, now).then(|| self.counts.replayed(&copy, request.shadow))
     }
 
     /// The copy of a key, if it is good.
@@ -265,6 +265,9 @@ impl Valid {
 pub(super) struct Counts {
     hits: AtomicU64,
     duplicates: AtomicU64,
+    /// Duplicates that were not prevented; those that were hits besides are among the hits all the same.
+    would_have_prevented: AtomicU64,
+    shadow_hits: AtomicU64,
     misses: AtomicU64,
     expired_cleaned: AtomicU64,
     copies: Mutex<Vec<Arc<LocalCopy>>>,
@@ -277,7 +280,8 @@ pub(super) struct Counts {
 /// What was taken to be written.
 #[derive(Default)]
 pub(super) struct Unwritten {
-    pub(super) counters: [(&'static str, u64); 4],
+    pub(super) counters: [(&'static str, u64); 5],
+    shadow_hits: u64,
     pub(super) attempts: Vec<(Arc<LocalCopy>, u32)>,
 }
 
@@ -287,7 +291,10 @@ impl Counts {
     }
 
     /// Counts a duplicate that gets a copy.
-    pub(super) fn replayed(&self, copy: &Arc<LocalCopy>) -> Claimed {
+    pub(super) fn replayed(&self, copy: &Arc<LocalCopy>, shadow: bool) -> Claimed {
+        if shadow {
+            self.not_prevented();
+        }
         Claimed::Replay { result: copy.result.clone(), attempts: self.hit(copy) }
     }
 
@@ -306,8 +313,15 @@ impl Counts {
     }
 
     /// Counts a prevented duplicate that is no hit.
-    pub(super) fn refused(&self) {
-        self.duplicates.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn refused(&self, shadow: bool) {
+        let counter = if shadow { &self.would_have_prevented } else { &self.duplicates };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A hit, counted as one, is no prevented duplicate.
+    pub(super) fn not_prevented(&self) {
+        self.would_have_prevented.fetch_add(1, Ordering::Relaxed);
+        self.shadow_hits.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn hit_elsewhere(&self) {
@@ -320,7 +334,7 @@ impl Counts {
 
     /// Whether there is anything to write.
     pub(super) fn any(&self) -> bool {
-        [&self.hits, &self.duplicates, &self.misses, &self.expired_cleaned]
+        [&self.hits, &self.duplicates, &self.misses, &self.expired_cleaned, &self.would_have_prevented]
             .iter()
             .any(|counter| counter.load(Ordering::Acquire) > 0)
     }
@@ -359,20 +373,28 @@ impl Counts {
             })
             .collect();
         let hits = self.hits.swap(0, Ordering::AcqRel);
+        let duplicates = hits + self.duplicates.swap(0, Ordering::AcqRel);
+        // Each is counted before the hit that it is: one whose hit was not taken yet waits for it.
+        let early = self.shadow_hits.swap(0, Ordering::AcqRel);
+        let shadow_hits = early.min(duplicates);
+        self.shadow_hits.fetch_add(early - shadow_hits, Ordering::AcqRel);
         let counters = [
             ("hits", hits),
-            ("duplicates", hits + self.duplicates.swap(0, Ordering::AcqRel)),
+            ("duplicates", duplicates - shadow_hits),
             ("misses", self.misses.swap(0, Ordering::AcqRel)),
             ("expired_cleaned", self.expired_cleaned.swap(0, Ordering::AcqRel)),
+            ("would_have_prevented", self.would_have_prevented.swap(0, Ordering::AcqRel)),
         ];
-        Unwritten { counters, attempts }
+        Unwritten { counters, shadow_hits, attempts }
     }
 
     /// Takes back what could not be written.
     pub(super) fn give_back(&self, unwritten: Unwritten) {
-        let [(_, hits), (_, duplicates), (_, misses), (_, cleaned)] = unwritten.counters;
+        let [(_, hits), (_, duplicates), (_, misses), (_, cleaned), (_, would_have_prevented)] = unwritten.counters;
         self.hits.fetch_add(hits, Ordering::AcqRel);
-        self.duplicates.fetch_add(duplicates - hits, Ordering::AcqRel);
+        self.shadow_hits.fetch_add(unwritten.shadow_hits, Ordering::AcqRel);
+        self.would_have_prevented.fetch_add(would_have_prevented, Ordering::AcqRel);
+        self.duplicates.fetch_add(duplicates + unwritten.shadow_hits - hits, Ordering::AcqRel);
         self.misses.fetch_add(misses, Ordering::AcqRel);
         self.cleaned(cleaned);
         for (copy, calls) in unwritten.attempts {

@@ -160,6 +160,7 @@ impl Session {
             match row.get_ref(0)?.as_str()? {
                 "hits" => tally.hits = value,
                 "duplicates" => tally.duplicates_prevented = value,
+                "would_have_prevented" => tally.would_have_prevented = value,
                 "misses" => tally.misses = value,
                 "expired_cleaned" => tally.expired_cleaned = value,
                 "evicted" => tally.evicted = value,

@@ -34,8 +34,10 @@ pub(super) enum Effect {
     Hit,
     /// One that got a copy.
     Replayed(Arc<LocalCopy>),
-    /// A prevented duplicate that is no hit.
-    Refused,
+    /// A hit that is no prevented duplicate.
+    NotPrevented,
+    /// A duplicate that is no hit: prevented, or not.
+    Refused { shadow: bool },
     /// Expired records that were removed.
     Cleaned(u64),
     /// What a part has added to a sum.
@@ -84,7 +86,8 @@ pub(super) fn apply(effects: Vec<Effect>, copies: &Copies, waiters: &Waiters) {
             Effect::Miss => copies.counts.miss(),
             Effect::Hit => copies.counts.hit_elsewhere(),
             Effect::Replayed(copy) => drop(copies.counts.hit(&copy)),
-            Effect::Refused => copies.counts.refused(),
+            Effect::NotPrevented => copies.counts.not_prevented(),
+            Effect::Refused { shadow } => copies.counts.refused(shadow),
             Effect::Cleaned(count) => copies.counts.cleaned(count),
             Effect::Add(sum, count) => _ = sum.0.fetch_add(count, Ordering::AcqRel),
         }
