@@ -7,8 +7,8 @@ use _core::core::record::{Fence, Labels, Latch, Payload, Record, Status};
 use _core::store::{ClaimRequest, Claimed, Ending, Hold, Limits, Restored, Selector};
 
 use crate::world::{
-    Factory, KEY, LEASE, OTHER_PARAMS, PARAMS, START, TTL, World, answer, ask, failure, is_lost, json, labels, name,
-    text,
+    Factory, KEY, LEASE, OTHER_PARAMS, PARAMS, START, TTL, World, answer, ask, failure, hold, is_lost, json, labels,
+    name, text,
 };
 
 /// What each claim of a batch got.
@@ -39,7 +39,7 @@ pub(crate) fn claims_of_a_batch_are_answered_in_order_each_as_one_alone(store: F
     assert_eq!(names(&claimed), ["replay", "run", "busy", "in doubt", "replay failure", "mismatch"]);
     let Claimed::Replay { result, attempts } = &claimed[0] else { panic!("it is completed") };
     assert_eq!((text(result).as_str(), *attempts), ("a:b:done", 2));
-    let hold = world.hold("a:b:new", &claimed[1]);
+    let hold = hold("a:b:new", &claimed[1]);
     assert!(!is_lost(&world.complete(&hold, "1")), "a claim of a batch is held as any other");
     let tally = world.tally();
     assert_eq!((tally.hits, tally.misses), (2, 6), "each is counted as one alone");

@@ -3,11 +3,11 @@
 use _core::core::clock::Span;
 use _core::store::{ClaimRequest, Claimed, Ending, Tally};
 
-use crate::world::{Factory, KEY, OTHER_PARAMS, START, TTL, World, ask, failure, text};
+use crate::world::{Factory, KEY, OTHER_PARAMS, START, TTL, World, ask, failure, hold, text};
 
 pub(crate) fn every_answer_but_a_wait_is_an_attempt(store: Factory) {
     let world = World::new(store);
-    let hold = world.run(KEY);
+    let first = world.run(KEY);
     for _ in 0..3 {
         assert!(matches!(world.claim(KEY), Claimed::Busy(_)));
     }
@@ -16,10 +16,10 @@ pub(crate) fn every_answer_but_a_wait_is_an_attempt(store: Factory) {
     assert_eq!(world.record(KEY).attempts, 2, "a refusal is one");
     ask(world.store.claim(&ClaimRequest { fingerprint: &OTHER_PARAMS, ..world.request(KEY) }));
     assert_eq!(world.record(KEY).attempts, 3, "a mismatch is one");
-    world.finish(&hold, Ending::Doubt("late".into()));
+    world.finish(&first, Ending::Doubt("late".into()));
     world.claim(KEY);
     assert_eq!(world.record(KEY).attempts, 4, "an answer in doubt is one");
-    let hold = world.hold(KEY, &world.take_over(KEY));
+    let hold = hold(KEY, &world.take_over(KEY));
     assert_eq!(world.record(KEY).attempts, 5, "taking over is one");
     world.complete(&hold, "1");
     ask(world.store.claim(&ClaimRequest { asks_again: true, ..world.request(KEY) }));

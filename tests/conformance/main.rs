@@ -16,6 +16,8 @@ use _core::store::sqlite::{Options, SqliteStore, Synchronous};
 use _core::store::{Limits, Store};
 use tempfile::TempDir;
 
+#[path = "../support/asking.rs"]
+mod asking;
 mod batches;
 mod counts;
 mod limits;

@@ -5,7 +5,7 @@ use _core::core::record::{Labels, Latch, Payload, Status};
 use _core::store::{ClaimRequest, Claimed, Ending, MarkRequest, Resolution, Selector};
 
 use crate::world::{
-    Factory, KEY, LEASE, OTHER_PARAMS, PARAMS, START, TTL, World, ask, failure, is_lost, json, labels, name, text,
+    Factory, KEY, LEASE, OTHER_PARAMS, PARAMS, START, TTL, World, ask, failure, hold, is_lost, json, labels, name, text,
 };
 
 pub(crate) fn a_lapsed_claim_is_in_doubt_for_every_reader(store: Factory) {
@@ -198,7 +198,7 @@ pub(crate) fn a_record_says_all_that_was_claimed(store: Factory) {
     let world = World::new(store);
     let (params, context) = (br#"{"a":1}"#.as_slice(), br#"{"by":"cron"}"#.as_slice());
     let request = ClaimRequest { params: Some(params), context: Some(context), ..world.request(KEY) };
-    let hold = world.hold(KEY, &ask(world.store.claim(&request)));
+    let hold = hold(KEY, &ask(world.store.claim(&request)));
     let record = world.record(KEY);
     assert_eq!((&*record.key, record.fence, record.attempts), (KEY, hold.fence, 1));
     assert_eq!(record.labels, labels("inv-1", "create_card", "trello"));

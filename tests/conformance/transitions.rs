@@ -5,7 +5,9 @@ use _core::core::error::StoreError;
 use _core::core::record::Status;
 use _core::store::{ClaimRequest, Claimed, Ending, Held, Hold, Resolution};
 
-use crate::world::{Factory, KEY, OTHER_PARAMS, START, TTL, World, answer, ask, failure, is_lost, json, name, text};
+use crate::world::{
+    Factory, KEY, OTHER_PARAMS, START, TTL, World, answer, ask, failure, hold, is_lost, json, name, text,
+};
 
 pub(crate) fn a_claim_of_nothing_runs(store: Factory) {
     let world = World::new(store);
@@ -144,7 +146,7 @@ pub(crate) fn a_taker_over_gets_an_action_in_doubt(store: Factory) {
     let before = world.doubt(KEY);
     let claimed = world.take_over(KEY);
     assert_eq!(name(&claimed), "take over");
-    let hold = world.hold(KEY, &claimed);
+    let hold = hold(KEY, &claimed);
     assert!(hold.fence > before.fence);
     assert!(is_lost(&world.complete(&before, "late")), "the one that left it in doubt is stale now");
     assert!(!is_lost(&world.complete(&hold, "found")));
@@ -175,7 +177,7 @@ pub(crate) fn a_holder_with_a_stale_fence_writes_nothing(store: Factory) {
     let world = World::new(store);
     let stale = world.run(KEY);
     world.pass(30);
-    let newer = world.hold(KEY, &world.take_over(KEY));
+    let newer = hold(KEY, &world.take_over(KEY));
     for ending in [
         Ending::Complete(json("late"), TTL),
         Ending::Fail(failure(), TTL),

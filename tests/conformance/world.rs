@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use _core::core::clock::{ManualClock, Span, Timestamp};
-use _core::core::record::{Failure, Fingerprint, Labels, Payload, Record};
-use _core::store::{Begun, ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Selector, Store, Tally};
+use _core::core::record::{Failure, Fingerprint, Labels, Record};
+use _core::store::{ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Selector, Store, Tally};
 
+use crate::asking::request;
+pub(crate) use crate::asking::{LEASE, PARAMS, TTL, hold, json, name, text};
 pub(crate) use crate::support::{answer, ask};
 
 /// Makes a store that takes its time from this clock.
@@ -13,27 +15,12 @@ pub(crate) type Factory = fn(Arc<ManualClock>, Limits) -> Box<dyn Store>;
 
 pub(crate) const KEY: &str = "inv-1:create_card:trello:0123456789abcdef";
 pub(crate) const START: Timestamp = Timestamp(1_800_000_000_000_000);
-pub(crate) const LEASE: Span = Span::from_secs(30);
-pub(crate) const TTL: Span = Span::from_secs(3_600);
-pub(crate) const PARAMS: Fingerprint = Fingerprint([1; 32]);
 pub(crate) const OTHER_PARAMS: Fingerprint = Fingerprint([2; 32]);
 
 pub(crate) struct World {
     pub(crate) store: Box<dyn Store>,
     pub(crate) clock: Arc<ManualClock>,
     owner: Arc<str>,
-}
-
-pub(crate) fn json(text: &str) -> Payload {
-    Payload::Json(text.as_bytes().into())
-}
-
-/// A result's text, to compare it by.
-pub(crate) fn text(payload: &Payload) -> String {
-    match payload {
-        Payload::Json(bytes) | Payload::Custom(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        other => format!("{other:?}"),
-    }
 }
 
 pub(crate) fn failure() -> Failure {
@@ -46,19 +33,6 @@ pub(crate) fn labels(signal: &str, action: &str, target: &str) -> Labels {
 
 pub(crate) fn is_lost(held: &Held) -> bool {
     matches!(held, Held::Lost(_))
-}
-
-/// What a claim got, to compare it by.
-pub(crate) fn name(claimed: &Claimed) -> &'static str {
-    match claimed {
-        Claimed::Run(_) => "run",
-        Claimed::TakeOver(..) => "take over",
-        Claimed::Replay { .. } => "replay",
-        Claimed::ReplayFailure { .. } => "replay failure",
-        Claimed::Busy(_) => "busy",
-        Claimed::InDoubt(_) => "in doubt",
-        Claimed::Mismatch(_) => "mismatch",
-    }
 }
 
 impl World {
@@ -84,9 +58,8 @@ impl World {
         if self.store.expires_by_itself() { 0 } else { expired }
     }
 
-    /// A plain request; its labels are the key's first three parts.
     pub(crate) fn request<'a>(&'a self, key: &'a str) -> ClaimRequest<'a> {
-        ClaimRequest::plain(key, &PARAMS, &self.owner, LEASE, TTL)
+        request(key, &self.owner)
     }
 
     pub(crate) fn claim(&self, key: &str) -> Claimed {
@@ -99,22 +72,12 @@ impl World {
 
     /// A claim that must be granted.
     pub(crate) fn run(&self, key: &str) -> Hold {
-        self.hold(key, &self.claim(key))
+        hold(key, &self.claim(key))
     }
 
     pub(crate) fn run_latched(&self, key: &str) -> Hold {
         let claimed = ask(self.store.claim(&ClaimRequest { latch: true, ..self.request(key) }));
-        self.hold(key, &claimed)
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as the others do")]
-    pub(crate) fn hold(&self, key: &str, claimed: &Claimed) -> Hold {
-        match claimed {
-            Claimed::Run(Begun { fence, .. }) | Claimed::TakeOver(Begun { fence, .. }, _) => {
-                Hold { key: key.into(), fence: *fence }
-            }
-            other => panic!("the claim of {key} was not granted: {}", name(other)),
-        }
+        hold(key, &claimed)
     }
 
     pub(crate) fn finish(&self, hold: &Hold, ending: Ending) -> Held {

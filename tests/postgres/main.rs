@@ -2,6 +2,8 @@
 #![cfg(not(shuttle))]
 
 mod answers;
+#[path = "../support/asking.rs"]
+mod asking;
 mod faults;
 mod locks;
 mod news;

@@ -3,18 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use _core::core::clock::Span;
-use _core::core::record::{Fingerprint, Labels, Payload};
+use _core::core::record::Labels;
 use _core::store::postgres::{Options, PostgresStore};
-use _core::store::{Begun, ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Store};
+use _core::store::{ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Store};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
+use crate::asking::request;
+pub(crate) use crate::asking::{LEASE, TTL, hold, json};
 use crate::servers;
 pub(crate) use crate::support::{answer, ask};
-
-pub(crate) const LEASE: Span = Span::from_secs(30);
-pub(crate) const TTL: Span = Span::from_secs(3_600);
-pub(crate) const PARAMS: Fingerprint = Fingerprint([1; 32]);
 
 /// Whether the server of the tests is there.
 pub(crate) fn has_server() -> bool {
@@ -44,7 +41,7 @@ impl World {
     }
 
     pub(crate) fn request<'a>(&'a self, key: &'a str) -> ClaimRequest<'a> {
-        ClaimRequest::plain(key, &PARAMS, &self.owner, LEASE, TTL)
+        request(key, &self.owner)
     }
 
     pub(crate) fn claim(&self, key: &str) -> Claimed {
@@ -78,19 +75,6 @@ impl World {
         };
         ask(self.store.mark(request));
     }
-}
-
-pub(crate) fn hold(key: &str, claimed: &Claimed) -> Hold {
-    match claimed {
-        Claimed::Run(Begun { fence, .. }) | Claimed::TakeOver(Begun { fence, .. }, _) => {
-            Hold { key: key.into(), fence: *fence }
-        }
-        _ => panic!("the claim of {key} was not granted"),
-    }
-}
-
-pub(crate) fn json(text: &str) -> Payload {
-    Payload::Json(text.as_bytes().into())
 }
 
 /// A session past the store.

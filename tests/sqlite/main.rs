@@ -2,6 +2,8 @@
 //! that are written behind, files that go away, and other programs' locks.
 #![cfg(all(unix, not(shuttle)))]
 
+#[path = "../support/asking.rs"]
+mod asking;
 mod batches;
 mod closing;
 mod copies;

@@ -10,17 +10,16 @@ use std::time::{Duration, Instant};
 
 use _core::core::clock::{ManualClock, Span, Timestamp};
 use _core::core::error::StoreError;
-use _core::core::record::{Fingerprint, Labels, Payload};
+use _core::core::record::{Labels, Payload};
 use _core::store::sqlite::{Options, SqliteStore, Synchronous};
 use _core::store::{ClaimRequest, Claimed, Ending, Held, Hold, Limits, MarkRequest, Reply, Selector, Store};
 use rustix::fs::FlockOperation;
 use tempfile::TempDir;
 
+use crate::asking::{PARAMS, hold};
+pub(crate) use crate::asking::{TTL, json, request, text};
 use crate::support::LONG;
 pub(crate) use crate::support::{answer, ask, block_on};
-
-pub(crate) const TTL: Span = Span::from_secs(3_600);
-const PARAMS: Fingerprint = Fingerprint([1; 32]);
 
 pub(crate) struct Place {
     pub(crate) clock: Arc<ManualClock>,
@@ -102,21 +101,6 @@ pub(crate) fn with_request<T>(key: &str, use_it: impl FnOnce(&ClaimRequest<'_>) 
     use_it(&request(key, &Arc::from("elsewhere:1")))
 }
 
-pub(crate) fn request<'a>(key: &'a str, owner: &'a Arc<str>) -> ClaimRequest<'a> {
-    ClaimRequest::plain(key, &PARAMS, owner, Span::from_secs(30), TTL)
-}
-
-pub(crate) fn json(text: &str) -> Payload {
-    Payload::Json(text.as_bytes().into())
-}
-
-pub(crate) fn text(payload: &Payload) -> String {
-    match payload {
-        Payload::Json(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        other => format!("{other:?}"),
-    }
-}
-
 /// Short ways to ask a store.
 pub(crate) trait Asks {
     fn claimed(&self, key: &str) -> Reply<Claimed>;
@@ -164,8 +148,7 @@ impl Asks for SqliteStore {
     }
 
     fn hold(&self, key: &str) -> Hold {
-        let Claimed::Run(begun) = ask(self.claimed(key)) else { panic!("the claim of {key:?} is not granted") };
-        Hold { key: key.into(), fence: begun.fence }
+        hold(key, &ask(self.claimed(key)))
     }
 
     fn complete(&self, hold: &Hold, result: Payload, ttl: Span) {

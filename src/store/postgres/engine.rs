@@ -1,6 +1,7 @@
 //! What PostgreSQL does by itself.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -99,10 +100,14 @@ impl PostgresEngine {
             format!("PostgreSQL at {} did not {what} within {seconds} s (timeout=)", options.place())
         };
         let until = tokio::time::Instant::now() + options.timeout;
-        let leased = tokio::time::timeout_at(until, self.pool.lease()).await;
+        let leasing = pin!(self.pool.lease());
+        let leased = tokio::time::timeout_at(until, leasing).await;
         let mut lease = leased.map_err(|_| Fault::Unsent(late("take a connection")))??;
         let unsent = lease.is_closed();
-        let asked = tokio::time::timeout_at(until, lease.query(statement, values)).await;
+        let asked = {
+            let asking = pin!(lease.query(statement, values));
+            tokio::time::timeout_at(until, asking).await
+        };
         let error = match asked.map_err(|_| Fault::Lost(late("answer")))? {
             Ok(rows) => return Ok(Ok(rows)),
             Err(error) => error,

@@ -40,9 +40,7 @@ impl PostgresStore {
     /// The store in a database, whose tables are made or migrated if need be; the error says what is wrong with the server, or
     /// with the way to it. `clock` decides instead of the server's own, for tests.
     pub fn open(options: Options, clock: Option<Arc<dyn Clock>>, limits: Limits) -> Result<Self, StoreError> {
-        let store = Self::unopened(options, clock, limits);
-        store.connect()?;
-        Ok(store)
+        Self::unopened(options, clock, limits).connected()
     }
 
     /// The same, opened by the first verb: until the database can be reached, each one fails.

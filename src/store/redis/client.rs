@@ -1,6 +1,7 @@
 //! The client of the servers: commands and scripts over one connection, and the news that come by it.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redis::cluster_routing::RoutingInfo;
@@ -88,7 +89,7 @@ impl RedisEngine {
 
     async fn by_link<T>(&self, send: impl AsyncFnOnce(&mut Link) -> RedisResult<T>) -> Result<RedisResult<T>, Fault> {
         let (made, mut link) = self.link().await?;
-        let request = send(&mut link);
+        let request = pin!(send(&mut link));
         let Ok(answer) = tokio::time::timeout(response_timeout(&self.options), request).await else {
             self.links.drop_link(made);
             return Err(Fault::Lost(trouble::no_answer(&self.options)));

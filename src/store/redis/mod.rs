@@ -35,9 +35,7 @@ impl RedisStore {
     /// The store on these servers, which are asked at once; the error says what is wrong with them. `clock` decides instead
     /// of the servers' own, for tests.
     pub fn open(options: Options, clock: Option<Arc<dyn Clock>>, limits: Limits) -> Result<Self, StoreError> {
-        let store = Self::unopened(options, clock, limits);
-        store.connect()?;
-        Ok(store)
+        Self::unopened(options, clock, limits).connected()
     }
 
     /// The same, connected to by the first verb.

@@ -1,5 +1,6 @@
 //! The claim, from the request to what its caller gets.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -109,7 +110,8 @@ impl<E: Engine> Inner<E> {
     async fn ask_for(self: &Arc<Self>, claim: Claim<'_>) -> Result<Met, StoreError> {
         let mut tries = self.tries(Patience::Short);
         loop {
-            let fault = match tries.within(self.engine.claim(claim)).await {
+            let asking = pin!(self.engine.claim(claim));
+            let fault = match tries.within(asking).await {
                 Ok(met) => return Ok(met),
                 Err(fault) => fault,
             };

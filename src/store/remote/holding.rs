@@ -1,5 +1,6 @@
 //! What a holder, or a person, writes; and looks that count.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::Inner;
@@ -16,7 +17,8 @@ impl<E: Engine> Inner<E> {
     pub(super) async fn finish(&self, hold: &Hold, ending: &Ending) -> Result<Held, StoreError> {
         let mut tries = self.tries(Patience::Long);
         let outcome = loop {
-            match tries.within(self.engine.finish(hold, ending)).await {
+            let asking = pin!(self.engine.finish(hold, ending));
+            match tries.within(asking).await {
                 Ok(outcome) => break outcome,
                 Err(fault) => tries.after(fault).await?,
             }
@@ -43,7 +45,8 @@ impl<E: Engine> Inner<E> {
     pub(super) async fn resolve(&self, key: &str, word: &Resolution) -> Result<(), StoreError> {
         let mut tries = self.tries(Patience::Short);
         let resolved = loop {
-            let fault = match tries.within(self.engine.resolve(key, word)).await {
+            let asking = pin!(self.engine.resolve(key, word));
+            let fault = match tries.within(asking).await {
                 Ok(()) => break Ok(()),
                 // It was done the first time, its answer lost.
                 Err(Fault::Answer(StoreError::NotInDoubt { state, .. }))

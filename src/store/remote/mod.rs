@@ -89,16 +89,16 @@ impl<E: Engine> RemoteStore<E> {
         }))
     }
 
-    /// Asks the server for something that needs no claim: whether it can be reached, and is fit.
-    pub(in crate::store) fn connect(&self) -> Result<(), StoreError> {
-        let Reply::Queued(Queued { mut answer, errand }) = self.get("") else { return Ok(()) };
+    /// The store, once its server has been asked for something that needs no claim: whether it can be reached, and is fit.
+    pub(in crate::store) fn connected(self) -> Result<Self, StoreError> {
+        let Reply::Queued(Queued { mut answer, errand }) = self.get("") else { return Ok(self) };
         errand.run();
         let waited = driver().drive(&mut answer, std::time::Instant::now() + self.0.timeout);
         waited
             .unwrap_or_else(|| {
                 Err(StoreError::Unavailable(format!("{} did not answer in time", self.0.engine.place())))
             })
-            .map(drop)
+            .map(|_| self)
     }
 
     /// A verb on its way.

@@ -1,6 +1,7 @@
 //! Asking a server again: within a time that ends, after pauses that grow.
 
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -45,8 +46,11 @@ impl<'a> Tries<'a> {
         Self { server, until: Instant::now() + timeout, timeout, patience, asked: 0, lost: false, unreached: None }
     }
 
-    /// Asks once.
-    pub(super) async fn within<T>(&mut self, verb: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    /// Asks once. The verb is lent, since to hand a future over copies all that it will ever hold.
+    pub(super) async fn within<T>(
+        &mut self,
+        verb: Pin<&mut impl Future<Output = Result<T, Fault>>>,
+    ) -> Result<T, Fault> {
         self.asked = self.asked.saturating_add(1);
         let answer = match tokio::time::timeout_at(self.until, verb).await {
             Ok(answer) => answer,
@@ -92,7 +96,8 @@ where
     F: Future<Output = Result<T, Fault>> + Send,
 {
     loop {
-        match tries.within(verb()).await {
+        let asking = pin!(verb());
+        match tries.within(asking).await {
             Ok(answer) => return Ok(answer),
             Err(fault) => tries.after(fault).await?,
         }
