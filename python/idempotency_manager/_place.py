@@ -5,7 +5,7 @@ Each engine's part is imported by those who use it.
 
 from __future__ import annotations
 
-from ._process import begin_import
+from ._imports import begin_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,13 +8,11 @@ import sys
 from functools import cache
 
 from ._core import after_fork_in_child, flush_all, stop_all
+from ._imports import finish_imports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
-
-_begun: set[str] = set()
-"""Modules of this package that are imported only when they are needed."""
 
 
 def watch() -> None:
@@ -29,18 +27,8 @@ def watch() -> None:
         _flush_at_end(util)
 
 
-def begin_import(module: str) -> None:
-    """Have a fork wait for a thread that is importing this module, for the child would do so for ever.
-
-    Args:
-        module: A module of this package, right before it is imported.
-    """
-    _begun.add(f"{__package__}.{module}")
-
-
 def _before_fork() -> None:
-    for module in tuple(_begun):
-        __import__(module)
+    finish_imports()
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         _flush_children(util)
