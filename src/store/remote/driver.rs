@@ -103,12 +103,16 @@ impl Driver {
     }
 
     /// Drives the runtime in this thread until the future ends or the time is over (`None`).
+    ///
+    /// Here the future has none of tokio's budget for a task: what has used it up is woken later, from a list that this call
+    /// would drop where the time is over just then, and a part of the future that is woken by nothing else would be lost.
     pub(super) fn drive<T>(&self, future: impl Future<Output = T>, until: Instant) -> Option<T> {
         self.callers.fetch_add(1, Ordering::SeqCst);
         self.visits.fetch_add(1, Ordering::SeqCst);
         if self.attended.load(Ordering::SeqCst) && self.wanted.load(Ordering::SeqCst) == 0 {
             self.leave.notify_one();
         }
+        let future = tokio::task::unconstrained(future);
         let answer = self.runtime.block_on(async { tokio::time::timeout_at(until.into(), future).await.ok() });
         self.callers.fetch_sub(1, Ordering::SeqCst);
         if self.wanted.load(Ordering::SeqCst) > 0 {
@@ -159,5 +163,38 @@ impl Drop for Want {
         if self.0.wanted.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.callers.load(Ordering::SeqCst) > 0 {
             self.0.leave.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    const DRIVEN: Duration = Duration::from_millis(10);
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Waits for its turn again and again, as one of many requests on a connection does.
+    async fn part() {
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[test]
+    fn what_was_driven_for_a_while_goes_on_as_a_task_with_all_its_parts() {
+        let driver = driver();
+        let (done, is_done) = mpsc::channel();
+        let mut many = Box::pin(async move {
+            join_all((0..1_000).map(|_| part())).await;
+            _ = done.send(());
+        });
+        let finished = driver.drive(&mut many, Instant::now() + DRIVEN).is_some();
+        assert!(!finished, "there is enough to do");
+        driver.spawn(many);
+        is_done.recv_timeout(LONG).expect("no part is lost");
     }
 }
