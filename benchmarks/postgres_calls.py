@@ -43,8 +43,8 @@ CAPTION = (
     " … ON CONFLICT DO NOTHING, then UPDATE, each committed, into a table without an index but the key; it prepares"
     " each statement after five times, as it does on its own. This package guesses whether a call is a first one "
     "from the keys that it has seen finished and from what the call before was, and asks once more where it was "
-    "wrong; calls of both kinds in turn are told of a pair at a time. exactly-once is a guard over psycopg with serializable transactions, whose "
-    "records never expire. The ratio is this package's time divided by the row's."
+    "wrong; calls of both kinds in turn are told of a pair at a time. exactly-once is a guard over psycopg with "
+    "serializable transactions, whose records never expire. The ratio is this package's time divided by the row's."
 )
 
 

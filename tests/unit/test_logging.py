@@ -152,7 +152,7 @@ def test_no_log_record_holds_params_or_results(manager: IdempotencyManager, capl
 
 
 def test_a_handler_that_raises_does_not_break_the_call(
-    manager: IdempotencyManager, monkeypatch: pytest.MonkeyPatch
+    manager: IdempotencyManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -161,8 +161,7 @@ def test_a_handler_that_raises_does_not_break_the_call(
     reported: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", reported.append)
     logger, handler = logging.getLogger(NAME), Broken()
-    monkeypatch.setattr(logger, "level", logging.DEBUG)
-    logging.getLogger("another").setLevel(logging.DEBUG)  # logging forgets its answers when a level is set
+    caplog.set_level(logging.DEBUG, NAME)
     logger.addHandler(handler)
     try:
         assert manager.execute(CARD, lambda: 5) == manager.execute(CARD, lambda: 6) == 5

@@ -389,7 +389,11 @@ def wrapped() -> Any:
     return card()
 
 
-@pytest.mark.parametrize("function", [card, wrapped, partial(card), Desk().move, Desk.move, Desk()], ids=str)
+@pytest.mark.parametrize(
+    "function",
+    [card, wrapped, partial(card), Desk().move, Desk.move, Desk()],
+    ids=["function", "wrapped", "partial", "bound method", "method", "callable"],
+)
 def test_a_return_annotation_is_a_result_type(function: Any) -> None:
     stored = encode_result(CARD, return_converter(function))
     assert decode_result(stored, return_converter(function)) == CARD
