@@ -12,8 +12,9 @@ if [[ $1 == --prepare ]]; then
 fi
 
 # What depends on no interpreter: processes that are killed, disks that are full, servers that go away, commands, the demo,
-# the site and its tutorials.
-elsewhere=(--ignore=tests/cli --ignore=tests/integration --ignore=tests/postgres --ignore=tests/servers --ignore=tests/site)
+# the screens, the site and its tutorials.
+elsewhere=(--ignore=tests/cli --ignore=tests/integration --ignore=tests/postgres --ignore=tests/servers
+    --ignore=tests/queues --ignore=tests/dashboard --ignore=tests/site)
 
 # All that are here, or with OTHER_PYTHONS=newest the newest, where time is short.
 mapfile -t pythons < <(scripts/pythons.sh)
