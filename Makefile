@@ -19,8 +19,10 @@ BENCH_ARGS ?=
 STORE ?= sqlite
 SECONDS ?= 30
 CHAOS_ARGS ?=
-CLIPPY := cargo clippy --quiet --locked --all-targets
-RUST_TEST := --quiet --no-default-features
+# In the profile of the extension, where one is asked for: nothing is compiled twice.
+PROFILE := $(if $(BUILD_PROFILE),--profile $(BUILD_PROFILE))
+CLIPPY := cargo clippy --quiet --locked --all-targets $(PROFILE)
+RUST_TEST := --quiet --no-default-features $(PROFILE)
 SHUTTLE := --quiet --no-default-features --lib --profile ci --target-dir target/shuttle
 
 .PHONY: help
