@@ -152,13 +152,20 @@ pub(crate) fn a_glance_shows_the_newest_and_what_ends_next(store: Factory) {
     world.run("a:b:busy");
     world.pass(1);
     world.doubt("a:b:doubt");
-    let glance = ask(world.store.glance(None, 100));
-    assert_eq!(keys_of(&glance.recent), ["a:b:doubt", "a:b:busy", "a:b:3", "a:b:2", "a:b:1"]);
-    assert_eq!(keys_of(&glance.ending), ["a:b:2", "a:b:3", "a:b:1"]);
-    assert!(glance.next.is_none());
+    let looks = glances(&world, 100);
+    if looks[0].is_newest {
+        assert_eq!(keys_of(&looks[0].recent), ["a:b:doubt", "a:b:busy", "a:b:3", "a:b:2", "a:b:1"]);
+        assert_eq!(keys_of(&looks[0].ending), ["a:b:2", "a:b:3", "a:b:1"]);
+        assert_eq!(looks.len(), 1);
+    } else {
+        // A look may be taken up by the keys of others.
+        let mut seen: Vec<&str> = looks.iter().flat_map(|look| keys_of(&look.recent)).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, ["a:b:1", "a:b:2", "a:b:3", "a:b:busy", "a:b:doubt"]);
+    }
     world.pass(100);
-    let states: Vec<_> = glances(&world, 100).remove(0).recent.into_iter().map(|record| record.status).collect();
-    let doubts = states.iter().filter(|status| matches!(status, Status::InDoubt { .. })).count();
+    let states = glances(&world, 100).into_iter().flat_map(|look| look.recent).map(|record| record.status);
+    let doubts = states.filter(|status| matches!(status, Status::InDoubt { .. })).count();
     assert_eq!(doubts, 2, "a lapsed claim is in doubt for this reader, too");
 }
 
@@ -193,11 +200,13 @@ pub(crate) fn a_glance_has_the_counters_and_no_results(store: Factory) {
     world.execute("a:b:c");
     world.claim("a:b:c");
     ask(world.store.check("a:b:none"));
-    let glance = ask(world.store.glance(None, 10));
-    assert_eq!((glance.counters.hits, glance.counters.misses, glance.counters.duplicates_prevented), (1, 2, 1));
-    assert_eq!(glance.recent[0].attempts, 2);
+    let counters = ask(world.store.glance(None, 10)).counters;
+    assert_eq!((counters.hits, counters.misses, counters.duplicates_prevented), (1, 2, 1));
+    // Where there is no order, others' keys may fill a whole look.
+    let recent: Vec<Record> = glances(&world, 10).into_iter().flat_map(|glance| glance.recent).collect();
+    assert_eq!(recent[0].attempts, 2);
     if !world.store.is_local() {
-        assert!(matches!(glance.recent[0].status, Status::Completed { result: Payload::Unavailable, .. }));
+        assert!(matches!(recent[0].status, Status::Completed { result: Payload::Unavailable, .. }));
     }
     assert!(ask(World::new(store).store.glance(None, 10)).recent.is_empty());
 }
