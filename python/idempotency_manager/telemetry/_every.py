@@ -13,12 +13,11 @@ from idempotency_manager._default import get_manager
 from idempotency_manager._duration import to_timedelta
 from idempotency_manager.exceptions import IdempotencyError
 
+from ._closing import Closing
 from ._reading import is_closed, measure, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
-    from typing import Self
 
     from idempotency_manager import AsyncIdempotencyManager, Duration, IdempotencyManager
 
@@ -29,7 +28,7 @@ _PATIENCE = 2.0
 """How long the end of a process waits for the last call of each callable, in seconds."""
 
 
-class Reporter:
+class Reporter(Closing):
     """What `every` has begun: a thread that ends with `close`, with the manager, or with the process.
 
     A context manager. In a forked child it goes on, in a thread of the child's own.
@@ -86,16 +85,6 @@ class Reporter:
             self._send(reading)
         except Exception:  # noqa: BLE001 - logged with its traceback, and the callable is called again
             _LOG.exception("telemetry: %r raised, and is called again in %s s", self._send, self._seconds)
-
-    def __enter__(self) -> Self:
-        """Return itself: it has begun already."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
 
 def every(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from idempotency_manager._core import trace
 from idempotency_manager._default import get_manager
 
+from ._closing import Closing
 from ._extra import missing_extra
 from ._reading import measure, scheme_of
 
@@ -17,9 +18,6 @@ except ModuleNotFoundError as missing:
     raise missing_extra("idempotency_manager.telemetry.otel", "otel", missing) from missing
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Instrumentation", "instrument"]
 
 
-class Instrumentation:
+class Instrumentation(Closing):
     """What `instrument` has begun, until `close`; a context manager."""
 
     def __init__(
@@ -47,16 +45,6 @@ class Instrumentation:
         core = self._manager._core  # noqa: SLF001 - this package's own
         if not core.is_closed():
             trace(core, None, None)
-
-    def __enter__(self) -> Self:
-        """Return itself: it has begun already."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
 
 def instrument(  # noqa: PLR0913 - each is an option of its own

@@ -84,7 +84,7 @@ impl PostgresEngine {
         ending(&mut first);
         let mut counters = Tally::default();
         for row in self.ask(Statement::Counters, &[&self.namespace]).await? {
-            add(&mut counters, row::value::<&str>(&row, 0)?, row::number(&row, 1)?);
+            counters.note(row::value::<&str>(&row, 0)?, row::number(&row, 1)?);
         }
         Ok(Glance { counters, recent, is_newest: true, next: None, ending: first })
     }
@@ -105,7 +105,7 @@ impl PostgresEngine {
                     let end = |column| row::value::<Option<i64>>(&row, column).map(|end| end.map(Timestamp));
                     (tally.oldest, tally.newest) = (end(2)?, end(3)?);
                 }
-                counter => add(&mut tally, counter, value),
+                counter => tally.note(counter, value),
             }
         }
         for record in self.unfinished().await? {
@@ -119,19 +119,6 @@ impl PostgresEngine {
             }
         }
         Ok(tally)
-    }
-}
-
-/// Notes a counter; one of a newer version, or what is none, is left out.
-fn add(tally: &mut Tally, counter: &str, value: u64) {
-    match counter {
-        "hits" => tally.hits = value,
-        "duplicates" => tally.duplicates_prevented = value,
-        "would_have_prevented" => tally.would_have_prevented = value,
-        "misses" => tally.misses = value,
-        "expired_cleaned" => tally.expired_cleaned = value,
-        "evicted" => tally.evicted = value,
-        _ => {}
     }
 }
 

@@ -7,6 +7,7 @@ use super::fields::{self, Fields, number, time};
 use super::script;
 use crate::core::clock::Timestamp;
 use crate::core::record::{Fence, Record};
+use crate::store::remote::counts::NAMES;
 use crate::store::remote::engine::{Fault, Put, Time};
 use crate::store::{Held, Hit, Hold, Resolution, Tally};
 
@@ -137,16 +138,12 @@ impl RedisEngine {
 
     pub(super) async fn counters(&self) -> Result<Tally, Fault> {
         let mut command = redis::cmd("HMGET");
-        command.arg(self.names.statistics()).arg(&["duplicates", "hits", "misses", "evicted", "would_have_prevented"]);
+        command.arg(self.names.statistics()).arg(&NAMES);
         let Value::Array(values) = self.send(&command).await? else { return Err(fields::unreadable("the counters")) };
-        let counter = |at: usize| values.get(at).and_then(|value| number(value).ok()).unwrap_or(0);
-        Ok(Tally {
-            duplicates_prevented: counter(0),
-            hits: counter(1),
-            misses: counter(2),
-            evicted: counter(3),
-            would_have_prevented: counter(4),
-            ..Tally::default()
-        })
+        let mut tally = Tally::default();
+        for (name, value) in NAMES.iter().zip(&values) {
+            tally.note(name, number(value).unwrap_or(0));
+        }
+        Ok(tally)
     }
 }

@@ -24,7 +24,8 @@ impl Counter {
     }
 }
 
-const NAMES: [&str; 5] = ["hits", "duplicates", "misses", "evicted", "would_have_prevented"];
+/// Of the counters that processes tell a server.
+pub(in crate::store) const NAMES: [&str; 5] = ["hits", "duplicates", "misses", "evicted", "would_have_prevented"];
 
 #[derive(Default)]
 pub(super) struct Pending {

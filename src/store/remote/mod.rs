@@ -30,7 +30,7 @@ use crate::core::record::Record;
 mod asking;
 mod claiming;
 mod copies;
-mod counts;
+pub(in crate::store) mod counts;
 mod driver;
 pub(in crate::store) mod engine;
 mod fork;

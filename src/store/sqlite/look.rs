@@ -156,17 +156,7 @@ impl Session {
         let mut statement = self.connection.prepare_cached(COUNTERS)?;
         let mut rows = statement.query(params![self.namespace])?;
         while let Some(row) = rows.next()? {
-            let value = row.get(1)?;
-            match row.get_ref(0)?.as_str()? {
-                "hits" => tally.hits = value,
-                "duplicates" => tally.duplicates_prevented = value,
-                "would_have_prevented" => tally.would_have_prevented = value,
-                "misses" => tally.misses = value,
-                "expired_cleaned" => tally.expired_cleaned = value,
-                "evicted" => tally.evicted = value,
-                // A counter of a newer version.
-                _ => {}
-            }
+            tally.note(row.get_ref(0)?.as_str()?, row.get(1)?);
         }
         Ok(tally)
     }
